@@ -1,0 +1,48 @@
+{#
+    Which loads a run types. Schema `kalshi_ops` remembers it:
+
+        runs          one row for each dbt run, numbered
+        loads         one row for each finished load, with the run that saw it first
+        typed_models  one row for each incremental model: the run up to which it has typed
+
+    Load ids are no order to rely on: a load may finish after a younger one. The number of the run
+    that first saw a load is, as registering is serialised by the lock.
+#}
+{% macro register_loads() %}
+    {%- if execute and flags.WHICH in ['run', 'build'] -%}
+        create schema if not exists kalshi_ops;
+
+        create table if not exists kalshi_ops.runs (
+            run bigint generated always as identity primary key,
+            invocation_id text not null,
+            started_at timestamptz not null default now()
+        );
+
+        create table if not exists kalshi_ops.loads (
+            load_id text primary key,
+            run bigint not null
+        );
+
+        create index if not exists idx_loads_run on kalshi_ops.loads (run);
+
+        create table if not exists kalshi_ops.typed_models (
+            model text primary key,
+            run bigint not null
+        );
+
+        lock table kalshi_ops.loads in exclusive mode;
+
+        insert into kalshi_ops.runs (invocation_id) values ('{{ invocation_id }}');
+
+        insert into kalshi_ops.loads (load_id, run)
+        select
+            _dlt_loads.load_id,
+            (select max(runs.run) from kalshi_ops.runs)
+        from kalshi_raw._dlt_loads
+        where
+            _dlt_loads.status = 0
+            and not exists (
+                select from kalshi_ops.loads where loads.load_id = _dlt_loads.load_id
+            );
+    {%- endif -%}
+{% endmacro %}

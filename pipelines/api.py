@@ -1,0 +1,189 @@
+"""Talking to Kalshi's public REST API: paced, retried, and answered for what an answer means."""
+
+import time
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import TypeVar
+
+import msgspec
+import requests
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from pipelines.errors import ApiError, ApiUnreachableError, NotFoundError
+
+Answer = TypeVar("Answer")
+Params = Mapping[str, str | int]
+
+CONNECT_SECONDS = 10.0
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 30.0
+
+
+class RetryableError(ApiError):
+    """An answer that may be different next time: 429, 5xx, no answer, no JSON."""
+
+    retry_after: float | None = None
+    """Seconds that the server asked to wait. Kalshi sends none so far (API.md 5.5)."""
+
+
+class Pace:
+    """A token bucket of one second's requests: short bursts pass, the mean stays at `rate`."""
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = Lock()
+        self._tokens = self._size = max(1.0, rate)
+        self._filled_at = clock()
+
+    def wait(self) -> None:
+        """Return when the next request may go out."""
+        with self._lock:
+            now = self._clock()
+            self._tokens = min(self._size, self._tokens + (now - self._filled_at) * self._rate)
+            self._filled_at = now
+            self._tokens -= 1
+            debt = max(0.0, -self._tokens / self._rate)
+        if debt:
+            self._sleep(debt)
+
+
+class KalshiApi:
+    """A client of the API's public GET endpoints. Safe to share between threads."""
+
+    def __init__(self, base_url: str, *, rate: float, attempts: int, timeout: float) -> None:
+        self.base_url = base_url
+        self._pace = Pace(rate)
+        self._timeout = (CONNECT_SECONDS, timeout)
+        self._session = requests.Session()
+        # without it titles may come in the language of the machine (API.md 1)
+        self._session.headers["Accept-Language"] = "en"
+        self._attempts = attempts
+        self.requests = 0
+        """Requests sent so far, retries included."""
+
+    def get(self, path: str, params: Params, answer: type[Answer]) -> Answer:
+        """The decoded answer of GET `path`.
+
+        Raises NotFoundError on 404, ApiUnreachableError when no connection came about, and
+        ApiError on any other answer that is of no use, after all attempts where a retry may help.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type(RetryableError),
+            stop=stop_after_attempt(self._attempts),
+            wait=_wait,
+            reraise=True,
+        )
+        try:
+            found: Answer = retrying(self._get_once, path, params, answer)
+        except RetryableError as error:
+            if isinstance(error.__cause__, requests.ConnectionError):
+                raise ApiUnreachableError(
+                    f"{error} (after {self._attempts} tries); check the network and "
+                    "KALSHI_API_URL, or see the product work without the network: `make demo`"
+                ) from error
+            raise ApiError(f"{error} (after {self._attempts} tries); run it again later") from error
+        return found
+
+    def _get_once(self, path: str, params: Params, answer: type[Answer]) -> Answer:
+        self._pace.wait()
+        self.requests += 1
+        url = self.base_url + path
+        try:
+            response = self._session.get(url, params=params, timeout=self._timeout)
+        except requests.ConnectionError as error:
+            raise RetryableError(f"{self.base_url} can't be reached ({_cause(error)})") from error
+        except requests.Timeout as error:
+            raise RetryableError(f"GET {path}: no answer in {self._timeout[1]:g} s") from error
+        except requests.RequestException as error:
+            raise RetryableError(f"GET {path}: the answer broke off ({_cause(error)})") from error
+        _raise_for_status(path, response)
+        try:
+            decoded: Answer = msgspec.json.decode(response.content, type=answer)
+        except msgspec.ValidationError as error:
+            raise ApiError(f"GET {path}: an answer of unknown form ({error})") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RetryableError(
+                f"GET {path}: the answer is not JSON (it begins {response.content[:40]!r})"
+            ) from error
+        return decoded
+
+
+def _raise_for_status(path: str, response: requests.Response) -> None:
+    status = response.status_code
+    if status == 200:
+        return
+    message = f"GET {path}: {status} {_reason(response)}"
+    if status == 404:
+        raise NotFoundError(message)
+    if status == 429 or status >= 500:
+        error = RetryableError(message)
+        error.retry_after = _seconds(response.headers.get("Retry-After"))
+        raise error
+    raise ApiError(message)
+
+
+class _ErrorDetails(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+    details: str = ""
+
+
+class _ErrorBody(msgspec.Struct):
+    """The three envelopes of API.md 5.5: `error` as text, `error` as an object, or `msg`."""
+
+    error: str | _ErrorDetails | None = None
+    msg: str | None = None
+
+
+def _reason(response: requests.Response) -> str:
+    """What the body says went wrong, in few words."""
+    try:
+        body = msgspec.json.decode(response.content, type=_ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return response.reason or ""
+    if isinstance(body.error, _ErrorDetails):
+        return body.error.details or body.error.message or body.error.code
+    return body.error or body.msg or response.reason or ""
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After in seconds; its other form, a date, is left to the backoff."""
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None
+
+
+_backoff = wait_random_exponential(multiplier=FIRST_BACKOFF_SECONDS, max=LONGEST_BACKOFF_SECONDS)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Exponential backoff with full jitter, and never sooner than the server asked."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, RetryableError) else None
+    return max(_backoff(state), min(asked or 0.0, LONGEST_BACKOFF_SECONDS))
+
+
+def _cause(error: requests.RequestException) -> str:
+    """The innermost reason of a requests error: the outer ones repeat URL and object addresses."""
+    inner: BaseException = error
+    while True:
+        reason = getattr(inner, "reason", None) or inner.__cause__ or inner.__context__
+        if not isinstance(reason, BaseException):
+            break
+        inner = reason
+    text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+    return str(text).splitlines()[0]

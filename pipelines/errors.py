@@ -1,0 +1,38 @@
+"""What can go wrong, each with the exit status that a shell or a scheduler sees.
+
+Every message is one line that says what is wrong, where, and what to do.
+"""
+
+
+class KalshiEltError(Exception):
+    """Something asked for could not be done. Exit status 1."""
+
+    exit_status = 1
+
+
+class UsageError(KalshiEltError):
+    """Wrong arguments or settings. Exit status 2."""
+
+    exit_status = 2
+
+
+class WarehouseError(KalshiEltError):
+    """The Postgres server can't be started, reached or used."""
+
+
+class ApiError(KalshiEltError):
+    """Kalshi's API gave no usable answer to a request."""
+
+
+class ApiUnreachableError(ApiError):
+    """No connection to the API, after all attempts."""
+
+
+class NotFoundError(ApiError):
+    """The API knows nothing under that ticker (404)."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says something, for use inside a message."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)

@@ -1,0 +1,66 @@
+"""Reading `--since` and `--until`: which stretch of time candles are wanted for.
+
+All times are Unix seconds in UTC. A range is half open, (since, until]: a candle belongs to it when
+its period *ends* after `since` and not after `until`, so adjoining ranges share no candle.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipelines.errors import UsageError
+
+MINUTE = 60
+DEFAULT_LOOK_BACK = 24 * 60 * MINUTE
+OPEN = "open"
+
+SECONDS = {"m": MINUTE, "h": 60 * MINUTE, "d": 24 * 60 * MINUTE, "w": 7 * 24 * 60 * MINUTE}
+AGO = re.compile(r"(\d{1,6})([mhdw])")
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """The stretch (since, until]. `since` is None for "since the market opened"."""
+
+    since: int | None
+    until: int
+
+
+def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
+    """The range that the two texts ask for, as seen at `now`.
+
+    Without `since` it begins 24 h before its end. It never reaches past the last whole minute, as
+    Kalshi returns closed periods only (API.md 2.9). Raises UsageError on anything unreadable.
+    """
+    last_minute = int(now) // MINUTE * MINUTE
+    end = min(_moment("until", until, now), last_minute) if until else last_minute
+    if since is None:
+        return TimeRange(end - DEFAULT_LOOK_BACK, end)
+    if since.strip().lower() == OPEN:
+        return TimeRange(None, end)
+    start = _moment("since", since, now)
+    if start >= end:
+        raise UsageError(
+            f"--since {since} ({_iso(start)}) is not before --until ({_iso(end)}); "
+            "give an earlier --since or a later --until"
+        )
+    return TimeRange(start, end)
+
+
+def _moment(name: str, text: str, now: float) -> int:
+    text = text.strip()
+    if ago := AGO.fullmatch(text.lower()):
+        return int(now) - int(ago[1]) * SECONDS[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        also = ", `open`" if name == "since" else ""
+        raise UsageError(
+            f"--{name} {text!r} is no time: give an ISO date or time (2026-11-22, "
+            f"2026-11-22T14:30Z), or how long ago (90m, 24h, 7d){also}"
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _iso(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
