@@ -16,6 +16,7 @@ from tenacity import (
 )
 
 from pipelines.errors import ApiError, ApiUnreachableError, NotFoundError
+from pipelines.sanitize import sanitize
 
 Answer = TypeVar("Answer")
 Params = Mapping[str, str | int]
@@ -111,7 +112,9 @@ class KalshiApi:
             raise RetryableError(f"GET {path}: the answer broke off ({_cause(error)})") from error
         _raise_for_status(path, response)
         try:
-            decoded: Answer = msgspec.json.decode(response.content, type=answer)
+            # msgspec passes over text that it does not read; Postgres refuses what is not UTF-8
+            response.content.decode()
+            decoded: Answer = msgspec.json.decode(sanitize(response.content), type=answer)
         except msgspec.ValidationError as error:
             raise ApiError(f"GET {path}: an answer of unknown form ({error})") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from pipelines.errors import KalshiEltError, UsageError
-from pipelines.paths import PROJECT_ROOT
+from pipelines.paths import PROJECT_ROOT, dlt_data_folder
 from pipelines.warehouse import Warehouse, database_url, open_warehouse, pgdata_dir
 
 EPILOG = "DATABASE_URL names the warehouse; without it an embedded PostgreSQL runs in .pgdata/."
@@ -180,5 +180,5 @@ def _use_project_settings() -> None:
     """dlt reads the project's `.dlt/`, writes nothing into the home folder, and logs nothing
     that the summary says better."""
     os.environ.setdefault("DLT_PROJECT_DIR", str(PROJECT_ROOT))
-    os.environ.setdefault("DLT_DATA_DIR", str(PROJECT_ROOT / ".dlt" / ".var"))
+    os.environ.setdefault("DLT_DATA_DIR", str(dlt_data_folder()))
     logging.getLogger("dlt").setLevel(logging.CRITICAL)

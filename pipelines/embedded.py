@@ -101,12 +101,11 @@ class EmbeddedServer:
     def stop(self) -> bool:
         """Stop the server in good order. False when it did not run."""
         pid = self._pid()
-        if pid is None:
+        # only a server that knows our password is ours: after a crash the number in the file may
+        # be that of somebody else's process by now
+        if pid is None or not self._answers():
             return False
-        try:
-            os.kill(pid, signal.SIGINT)
-        except ProcessLookupError:
-            return False
+        os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + STOP_SECONDS
         while (self.data / "postmaster.pid").exists():
             if time.monotonic() > deadline:
@@ -215,7 +214,7 @@ class EmbeddedServer:
             except psycopg2.OperationalError as error:
                 if server.poll() is not None or time.monotonic() > deadline:
                     raise WarehouseError(
-                        f"embedded PostgreSQL did not start: {self._last_log_line()} "
+                        f"embedded PostgreSQL did not start: {self._last_words()} "
                         f"(all of it: {self.log})"
                     ) from error
             time.sleep(0.05)
@@ -232,9 +231,10 @@ class EmbeddedServer:
         finally:
             connection.close()
 
-    def _last_log_line(self) -> str:
+    def _last_words(self) -> str:
+        """The last two lines of the log: an error and its reason or hint."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return "; ".join(lines[-2:]) or "it said nothing"
 
 
 def psql_program() -> str:

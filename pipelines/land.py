@@ -65,8 +65,7 @@ def _tune_tables(connection: Connection) -> None:
             )
             if has_lz4:
                 cursor.execute(
-                    f"alter table {RAW_SCHEMA}.{table} "
-                    "alter column payload set compression lz4"
+                    f"alter table {RAW_SCHEMA}.{table} alter column payload set compression lz4"
                 )
 
 

@@ -5,7 +5,6 @@ Rows go into CSV files ready for COPY, which dlt takes into its load package as 
 core, a million candles: 52,800 candles/s this way, 5,100/s with dicts (DECISIONS.md, 4).
 """
 
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from dlt.common.schema.typing import TColumnSchema
 from dlt.extract import DltResource
 
 from pipelines.records import EventRow, MarketRow, Origin, WindowRow
+from pipelines.sanitize import is_sanitized
 
 PAYLOAD_COLUMNS: list[TColumnSchema] = [
     {"name": "payload", "data_type": "json", "nullable": False},
@@ -28,17 +28,6 @@ PAYLOAD_COLUMNS: list[TColumnSchema] = [
     {"name": "_dlt_load_id", "data_type": "text", "nullable": False},
 ]
 """What every raw table has, after its keys."""
-
-ESCAPE = re.compile(
-    rb"(?<!\\)((?:\\\\)*)"
-    rb"(?:\\u0000"
-    rb"|(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
-"""JSON escapes that jsonb refuses: NUL and lone surrogates. Group 2: a pair, which it takes."""
-
-REPLACEMENT = rb"\ufffd"
-
 
 @dataclass(frozen=True)
 class RawTable:
@@ -134,12 +123,11 @@ def write_csv(file: Path, table: RawTable, rows: Iterable[Any], load_id: str) ->
     with file.open("wb") as out:
         out.write(table.header)
         for row in rows:
-            payload, is_sanitized = sanitize(row.payload)
             origin: Origin = row.origin
             values = (
                 *(_field(key) for key in table.key_values(row)),
-                b'"' + payload.replace(b'"', b'""') + b'"',
-                b"t" if is_sanitized else b"f",
+                b'"' + row.payload.replace(b'"', b'""') + b'"',
+                b"t" if is_sanitized(row.payload) else b"f",
                 _field(origin.endpoint),
                 _field(origin.tier),
                 _field(origin.fetched_at),
@@ -148,20 +136,6 @@ def write_csv(file: Path, table: RawTable, rows: Iterable[Any], load_id: str) ->
             out.write(b",".join(values) + b"\n")
             count += 1
     return count
-
-
-def sanitize(payload: bytes) -> tuple[bytes, bool]:
-    """The payload with escapes that jsonb refuses shown as U+FFFD, and whether there were any.
-
-    One such escape would fail the COPY, and with it every later load.
-    """
-    if b"\\u" not in payload:
-        return payload, False
-    clean = ESCAPE.sub(
-        lambda found: found[0] if found[2] else found[1] + REPLACEMENT,
-        payload,
-    )
-    return clean, clean != payload
 
 
 def _field(value: str | int | datetime | None) -> bytes:

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.embedded import EmbeddedServer
 from pipelines.errors import UsageError, WarehouseError, first_line
-from pipelines.paths import DLT_FOLDER, PROJECT_ROOT
+from pipelines.paths import PROJECT_ROOT, dlt_data_folder
 
 RAW_SCHEMA = "kalshi_raw"
 TYPED_SCHEMA = "kalshi"
@@ -92,7 +92,7 @@ def open_warehouse(database_url: str | None, pgdata_dir: Path) -> Warehouse:
     Raises UsageError when the URL is none, WarehouseError when the server can't be used.
     """
     if database_url:
-        return _connect_first(database_url, work_parent=DLT_FOLDER / "pipelines")
+        return _connect_first(database_url, work_parent=dlt_data_folder() / "pipelines")
     folder = pgdata_dir if pgdata_dir.is_absolute() else PROJECT_ROOT / pgdata_dir
     return _connect_first(EmbeddedServer(folder).start(), work_parent=folder / "pipelines")
 

@@ -48,6 +48,7 @@ class Project:
             "KALSHI_API_URL": self.simulator.url,
             "DBT_TARGET_PATH": str(self.work / "target"),
             "DBT_LOG_PATH": str(self.work / "logs"),
+            "DLT_DATA_DIR": str(self.work / "dlt"),
             "SOURCES__KALSHI__RATE": "1000",
             **environment,
         }
@@ -65,10 +66,13 @@ class Project:
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of a query; a statement without rows gives none. Commits."""
         path = "-c search_path=public"
-        with closing(psycopg2.connect(self.database_url, options=path)) as connection:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(sql, values or None)
-                return cursor.fetchall() if cursor.description else []
+        with (
+            closing(psycopg2.connect(self.database_url, options=path)) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql, values or None)
+            return cursor.fetchall() if cursor.description else []
 
 
 @pytest.fixture(scope="session", params=["embedded", "postgres15"])

@@ -42,7 +42,8 @@ def main() -> int:
             subprocess.call([*COMMAND, "stop"], env=environment, stdout=subprocess.DEVNULL)
     folder = environment["PGDATA_DIR"]
     print(
-        f"\nLook further with: make psql PGDATA_DIR={folder}\nThe real thing: make load && make transform"
+        f"\nLook further with: make psql PGDATA_DIR={folder}\n"
+        "The real thing: make load && make transform"
     )
     return 0
 

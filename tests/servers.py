@@ -52,7 +52,17 @@ def postgres_15() -> Iterator[str]:
     )
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            [POSTGRES_15 / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "fsync=off"],
+            [
+                POSTGRES_15 / "postgres",
+                "-D",
+                data,
+                "-p",
+                str(port),
+                "-k",
+                folder,
+                "-c",
+                "fsync=off",
+            ],
             stdout=log,
             stderr=log,
             cwd="/",

@@ -1,6 +1,7 @@
 """From the API to typed, keyed tables, on the embedded server and on PostgreSQL 15."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -259,8 +260,7 @@ def test_docs_are_one_html_file_with_every_column_described(loaded_project: Proj
     result = loaded_project.must("docs")
 
     page = result.out.strip().splitlines()[-1].removeprefix("docs: ")
-    with open(page, encoding="utf-8") as file:
-        html = file.read()
+    html = Path(page).read_text(encoding="utf-8")
     assert "Last trade of the period, in dollars" in html
     assert "One row per market and requested window" in html
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,9 +27,19 @@ class ApiError(Exception):
         self.answer = answer
 
 
+def _as_escape(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    half = error.object[error.start : error.end]
+    return "".join(f"\\u{ord(character):04x}" for character in half), error.end
+
+
+codecs.register_error("lone_surrogate_as_escape", _as_escape)
+
+
 def json_answer(value: object, status: int = 200) -> Answer:
     """An answer out of a JSON value."""
-    return Answer(status, dumps(value).encode())
+    # half of a surrogate pair has no UTF-8 form: on the wire it can only be an escape
+    return Answer(status, dumps(value).encode(errors="lone_surrogate_as_escape"))
 
 
 def error_answer(status: int, code: str, message: str, details: str | None = None) -> Answer:

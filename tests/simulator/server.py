@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from .answers import Answer, too_many_requests, unknown_path
 from .exchange import Exchange
-from .faults import FaultLayer
+from .faults import Fault, FaultLayer
 from .routes import PREFIX, Api
 
 NO_STATUS = 0
@@ -88,49 +88,58 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
+    _path: str
+    _query: dict[str, str]
+
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        query = dict(parse_qsl(url.query))
-        if not url.path.startswith(PREFIX):
-            self._asked = (url.path, query)
+        inside = url.path.startswith(PREFIX + "/")
+        self._path = url.path[len(PREFIX) :] if inside else url.path
+        self._query = dict(parse_qsl(url.query))
+        if inside:
+            self._serve(url.query)
+        else:
             self._send(unknown_path())
-            return
-        path = url.path[len(PREFIX) :] or "/"
-        self._asked = (path, query)
-        self._serve(path, url.query, query)
 
-    def _note(self, status: int) -> None:
-        # Before the answer leaves, so that who has it finds its request in the log.
-        path, query = self._asked
-        self.server.simulator.requests.add(Request("GET", path, query, status))
-
-    def _serve(self, path: str, raw_query: str, query: dict[str, str]) -> None:
-        """Answer, with or without a fault."""
+    def _serve(self, raw_query: str) -> None:
+        """Answer a request to the API, or let its fault have its way."""
         simulator = self.server.simulator
         if simulator.bucket is not None and not simulator.bucket.take():
             self._send(too_many_requests())
-            return
-        fault = simulator.faults.choose(path, raw_query)
-        if fault is None:
-            return self._send(simulator.api.answer(path, query))
+        elif fault := simulator.faults.choose(self._path, raw_query):
+            self._fail(fault)
+        else:
+            self._send(simulator.api.answer(self._path, self._query))
+
+    def _fail(self, fault: Fault) -> None:
+        simulator = self.server.simulator
         if fault.kind == "reset":
-            return self._reset()
+            self._reset()
+            return
         if fault.kind == "hang":
             simulator.stopping.wait(fault.seconds)
-        if instead := fault.instead(path, query.get("cursor", "")):
-            return self._send(instead)
+        if instead := fault.instead(self._path, self._query.get("cursor", "")):
+            self._send(instead)
+            return
         overlap = fault.rows if fault.kind == "duplicate_rows" else 0
-        answer = simulator.api.answer(path, query, overlap)
+        answer = simulator.api.answer(self._path, self._query, overlap)
         half = answer.body[: len(answer.body) // 2]
         if fault.kind == "truncated_json":
-            return self._send(Answer(answer.status, half, answer.content_type))
-        if fault.kind == "cut_body":
+            self._send(Answer(answer.status, half, answer.content_type))
+        elif fault.kind == "cut_body":
             self.close_connection = True
-            return self._send(answer, sent=half)
-        return self._send(answer)
+            self._send(answer, sent=half)
+        else:
+            self._send(answer)
 
-    def _send(self, answer: Answer, sent: bytes | None = None) -> int:
+    def _note(self, status: int) -> None:
+        # Before the answer leaves, so that whoever has it finds its request in the log.
+        request = Request("GET", self._path, self._query, status)
+        self.server.simulator.requests.add(request)
+
+    def _send(self, answer: Answer, sent: bytes | None = None) -> None:
         """Send an answer in one piece; `sent` is a shorter body under the full length."""
+        self._note(answer.status)
         lines = [
             f"{self.protocol_version} {answer.status} {HTTPStatus(answer.status).phrase}",
             f"Date: {self.date_time_string()}",
@@ -142,15 +151,14 @@ class _Handler(BaseHTTPRequestHandler):
         head = "\r\n".join(lines) + "\r\n\r\n"
         # One write: head and body apart would wait for each other (Nagle, delayed ACK).
         self.wfile.write(head.encode("latin-1") + (answer.body if sent is None else sent))
-        return answer.status
 
-    def _reset(self) -> int:
+    def _reset(self) -> None:
+        self._note(NO_STATUS)
         # Closing with a linger of zero seconds sends RST instead of FIN.
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.close_connection = True
         self.server.drop(self.connection)
-        return NO_STATUS
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing; requests are in the log."""
