@@ -16,6 +16,9 @@ ESCAPE = re.compile(
 REPLACEMENT = rb"\uFFFD"
 """U+FFFD in upper case, as no JSON writer spells it: so a replacement can be told afterwards."""
 
+REPLACED = re.compile(rb"(?<!\\)(?:\\\\)*\\uFFFD")
+"""The replacement as an escape, not as text after an escaped backslash."""
+
 
 def sanitize(body: bytes) -> bytes:
     """The JSON text with every refused escape replaced by U+FFFD; most often the text itself."""
@@ -26,4 +29,4 @@ def sanitize(body: bytes) -> bytes:
 
 def is_sanitized(payload: bytes) -> bool:
     """Whether something in the payload was replaced."""
-    return REPLACEMENT in payload
+    return REPLACEMENT in payload and REPLACED.search(payload) is not None

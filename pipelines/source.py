@@ -29,6 +29,7 @@ PAYLOAD_COLUMNS: list[TColumnSchema] = [
 ]
 """What every raw table has, after its keys."""
 
+
 @dataclass(frozen=True)
 class RawTable:
     """A raw table: its name, its key columns, and how a row's keys are written."""

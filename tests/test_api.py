@@ -117,6 +117,15 @@ def test_titles_are_asked_for_in_english() -> None:
     assert "Accept-Language: en" in head
 
 
+def test_escapes_that_postgres_refuses_are_replaced_before_anything_reads_them() -> None:
+    body = rb'{"nul":"a\u0000b","half":"\ud83d","pair":"\ud83d\ude00"}'
+
+    with scripted(http("200 OK", body)) as server:
+        answer = client(server.url).get("/events", {}, dict)
+
+    assert answer == {"nul": "a\ufffdb", "half": "\ufffd", "pair": "\U0001f600"}
+
+
 FAULTS: list[Any] = [
     pytest.param({"kind": "rate_limited", "as_string": True}, id="429, error is a string"),
     pytest.param({"kind": "rate_limited"}, id="429, error is an object"),
@@ -304,6 +313,16 @@ def test_what_a_body_says_in_two_lines_is_one_line_here() -> None:
         client(server.url).get("/x", {}, dict)
 
     assert "Key: start_ts" in one_line(error)
+
+
+def test_an_answer_that_is_no_utf_8_is_none_even_where_nothing_reads_it() -> None:
+    with scripted(http("200 OK", b'{"exchange_active":true,"other":"\xff"}')) as server:
+        api = client(server.url, attempts=2)
+        with pytest.raises(ApiError) as error:
+            api.get(STATUS, {}, Status)
+
+    assert one_line(error).startswith(f"GET {STATUS}: the answer is not JSON (it begins ")
+    assert api.requests == 2
 
 
 def test_an_answer_of_unknown_form_is_not_retried(kalshi: Simulator) -> None:
