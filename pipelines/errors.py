@@ -16,6 +16,12 @@ class UsageError(KalshiEltError):
     exit_status = 2
 
 
+class BusyError(KalshiEltError):
+    """Another load is running on the warehouse. Exit status 3."""
+
+    exit_status = 3
+
+
 class WarehouseError(KalshiEltError):
     """The Postgres server can't be started, reached or used."""
 

@@ -3,14 +3,15 @@
 Times are Unix seconds; a window is (start, end], by the end of a candle's period.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from math import ceil
 from typing import TypeVar
 
-from pipelines.records import Market
-from pipelines.timerange import DEFAULT_LOOK_BACK, MINUTE, TimeRange
+from pipelines.records import HISTORICAL, LIVE
+from pipelines.timerange import MINUTE
 
 Item = TypeVar("Item")
 
@@ -20,63 +21,110 @@ MAX_TICKERS = 100
 MAX_PERIODS = 10_000
 """The most tickers times requested periods in one batch request, whatever comes back (2.6)."""
 
+MAX_HISTORICAL_PERIODS = 5_000
+"""The most requested periods in one request for one market (2.7, 2.12)."""
+
+MOST_SLICES = 20
+"""Beyond so many slices of time a last one that is not full costs less than 5 %."""
+
 
 @dataclass(frozen=True)
-class MarketWindow:
-    """One market's wanted stretch (start, end]."""
+class Window:
+    """One market's wanted stretch (start, end], and how far a request may reach beyond it.
+
+    Before a market opens and after it closes there is nothing to ask for and nothing covered, so
+    asking there costs no more and lets markets share requests. Elsewhere the bounds are the same.
+    """
 
     ticker: str
     start: int
     end: int
+    earliest: int
+    latest: int
+    tier: str = LIVE
 
 
 @dataclass(frozen=True)
 class CandleRequest:
-    """One batch request: the same window for up to 100 markets."""
+    """One request: the same window for up to 100 live markets, or for one historical market."""
 
     tickers: tuple[str, ...]
     start: int
     end: int
     interval_min: int
+    tier: str = LIVE
 
 
-def plan_requests(
-    markets: Iterable[Market], wanted: TimeRange, intervals: Iterable[int]
-) -> list[CandleRequest]:
-    """The requests that cover `wanted` for every market's life, for each interval."""
-    known = list(markets)
+def plan_requests(windows: Iterable[Window], interval_min: int) -> list[CandleRequest]:
+    """Requests that cover every window once, within the caps."""
+    found = list(windows)
+    live = [window for window in found if window.tier == LIVE]
+    historical = [window for window in found if window.tier == HISTORICAL]
     return [
-        request
-        for interval in intervals
-        for request in _pack(_life_windows(known, wanted, interval), interval)
+        *(request for cluster in _clusters(live, interval_min) for request in cluster),
+        *_single_requests(historical, interval_min),
     ]
 
 
-def _life_windows(
-    markets: Iterable[Market], wanted: TimeRange, interval: int
-) -> Iterator[MarketWindow]:
-    """`wanted` cut to each market's life: no candle ends before it opens or long after it closes.
+def _clusters(windows: list[Window], interval_min: int) -> Iterator[list[CandleRequest]]:
+    """Windows that end (almost) together are packed together."""
+    # half of the shortest full slice: aligning an end never costs a request of its own
+    tolerance = MAX_PERIODS // MAX_TICKERS // 2 * interval_min * MINUTE
+    queue = deque(sorted(windows, key=lambda window: (-window.end, window.ticker)))
+    while queue:
+        end = queue[0].end
+        cluster: list[Window] = []
+        deferred: list[Window] = []
+        while queue and queue[0].end >= end - tolerance:
+            window = queue.popleft()
+            fits = window.end == end or window.latest >= end
+            (cluster if fits else deferred).append(window)
+        queue.extendleft(reversed(deferred))
+        cluster.sort(key=lambda window: (window.start, window.ticker))
+        yield _pack(cluster, end, interval_min)
 
-    The period in which a market closes ends up to one interval after it (API.md 2.9).
-    """
-    for market in markets:
-        starts = [moment for moment in (wanted.since, market.opened) if moment is not None]
-        start = max(starts, default=wanted.until - DEFAULT_LOOK_BACK)
-        end = wanted.until
-        if market.closed is not None:
-            end = min(end, _next_minute(market.closed) + interval * MINUTE)
-        if start < end:
-            yield MarketWindow(market.ticker, start, end)
+
+def _pack(cluster: list[Window], end: int, interval_min: int) -> list[CandleRequest]:
+    """The cheapest of the sensible ways to split a cluster into groups of markets."""
+    step = interval_min * MINUTE
+    longest = ceil((end - cluster[0].start) / step)
+    sizes = {
+        min(MAX_TICKERS, max(1, MAX_PERIODS // ceil(longest / slices)))
+        for slices in range(1, min(MOST_SLICES, longest) + 1)
+    }
+    ways = (
+        [
+            request
+            for group in batched(cluster, size)
+            for request in _sweep(group, end, interval_min)
+        ]
+        for size in sorted(sizes | {MAX_TICKERS})
+    )
+    return min(ways, key=len)
 
 
-def _pack(windows: Iterable[MarketWindow], interval: int) -> Iterator[CandleRequest]:
-    """Markets with the same window share requests that fill the caps."""
-    ordered = sorted(windows, key=lambda window: (window.start, window.end, window.ticker))
-    for (start, end), group in groupby(ordered, key=lambda window: (window.start, window.end)):
-        for some in batched((window.ticker for window in group), MAX_TICKERS):
-            step = MAX_PERIODS // len(some) * interval * MINUTE
-            for slice_start in range(start, end, step):
-                yield CandleRequest(some, slice_start, min(slice_start + step, end), interval)
+def _sweep(group: tuple[Window, ...], end: int, interval_min: int) -> Iterator[CandleRequest]:
+    """Slices of time from the end back; a market leaves when its window's start is reached."""
+    active = list(group)
+    while active:
+        reach = MAX_PERIODS // len(active) * interval_min * MINUTE
+        start = max(
+            end - reach,
+            max(window.earliest for window in active),
+            min(window.start for window in active),
+        )
+        yield CandleRequest(tuple(window.ticker for window in active), start, end, interval_min)
+        active = [window for window in active if window.start < start]
+        end = start
+
+
+def _single_requests(windows: Iterable[Window], interval_min: int) -> Iterator[CandleRequest]:
+    """The historical tier takes one market a request."""
+    reach = MAX_HISTORICAL_PERIODS * interval_min * MINUTE
+    for window in windows:
+        for start in range(window.start, window.end, reach):
+            end = min(start + reach, window.end)
+            yield CandleRequest((window.ticker,), start, end, interval_min, HISTORICAL)
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
@@ -84,7 +132,3 @@ def batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
     iterator = iter(items)
     while batch := tuple(islice(iterator, size)):
         yield batch
-
-
-def _next_minute(moment: int) -> int:
-    return ceil(moment / MINUTE) * MINUTE

@@ -5,11 +5,13 @@ values and written again, so every number keeps its spelling (`"0.0600"`, `4.9`)
 """
 
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
 LIVE = "live"
+HISTORICAL = "historical"
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -57,18 +59,40 @@ class WindowRow(msgspec.Struct, frozen=True):
         return self.payload.count(b'"end_period_ts"')
 
 
+class SeriesRow(msgspec.Struct, frozen=True):
+    """One series object."""
+
+    series_ticker: str | None
+    payload: bytes
+    origin: Origin
+
+
 class Market(msgspec.Struct, frozen=True):
-    """What planning needs to know of a market. Unix seconds; None where the API did not say."""
+    """What selecting and planning need to know of a market. Unix seconds; None where not said."""
 
     ticker: str
+    event_ticker: str | None
+    status: str | None
     opened: int | None
     closed: int | None
+    settled: int | None
+    volume: Decimal
+    is_multivariate: bool
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has reached its last state (API.md 4)."""
+        return self.status in SETTLED
+
+
+SETTLED = frozenset({"finalized", "settled"})
 
 
 class EventObject(msgspec.Struct):
     """The planner's view of an event object, tolerant of every value."""
 
     event_ticker: Any = None
+    series_ticker: Any = None
     markets: list[msgspec.Raw] | None = None
 
 
@@ -77,14 +101,37 @@ class MarketObject(msgspec.Struct):
 
     ticker: Any = None
     event_ticker: Any = None
+    status: Any = None
     open_time: Any = None
     close_time: Any = None
+    settlement_ts: Any = None
+    volume_fp: Any = None
+    volume: Any = None
+    mve_collection_ticker: Any = None
 
     def market(self) -> Market | None:
         """None where the object has no usable ticker: nothing can be asked for it."""
-        if not isinstance(self.ticker, str) or not self.ticker:
+        ticker = text_or_none(self.ticker)
+        if ticker is None:
             return None
-        return Market(self.ticker, unix_seconds(self.open_time), unix_seconds(self.close_time))
+        return Market(
+            ticker=ticker,
+            event_ticker=text_or_none(self.event_ticker),
+            status=text_or_none(self.status),
+            opened=unix_seconds(self.open_time),
+            closed=unix_seconds(self.close_time),
+            settled=unix_seconds(self.settlement_ts),
+            volume=_decimal(self.volume if self.volume_fp is None else self.volume_fp),
+            is_multivariate=bool(self.mve_collection_ticker) or ticker.startswith("KXMVE"),
+        )
+
+
+def _decimal(value: Any) -> Decimal:
+    """A count for comparing; 0 for what is none. Never stored."""
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return Decimal(0)
 
 
 def unix_seconds(value: Any) -> int | None:

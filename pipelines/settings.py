@@ -6,6 +6,7 @@ dlt resolves the settings, in its own order: an argument, the environment
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from dlt.common.configuration import configspec, resolve_configuration
@@ -13,10 +14,15 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.specs import BaseConfiguration
 
 from pipelines.errors import UsageError, first_line
+from pipelines.selection import ALL, STATUSES, Selection
 
 SECTIONS = ("sources", "kalshi")
 INTERVALS = (1, 60, 1440)
 API_URL = "https://external-api.kalshi.com/trade-api/v2"
+NAMES = ("events", "markets", "series", "categories")
+"""The settings that name what to load."""
+
+LOG_FORMATS = ("text", "json")
 
 
 @configspec
@@ -24,18 +30,57 @@ class LoadSettings(BaseConfiguration):
     """Settings of a load, as written by the user; `timerange` gives the times their meaning."""
 
     events: list[str] | None = None
-    """Tickers of the events to land."""
+    """Tickers of the events to load."""
+    markets: list[str] | None = None
+    """Tickers of the markets to load."""
+    series: list[str] | None = None
+    """Tickers of the series to load."""
+    categories: list[str] | None = None
+    """Categories to load, in Kalshi's spelling."""
+    status: list[str] | None = None
+    """Which markets: unopened, open, paused, closed, settled, all. Default: all of what is named
+    as an event or a market, the open ones of a series, a category or the exchange."""
+    min_volume: float = 0.0
+    """Least number of contracts traded so far."""
+    multivariate: bool = False
+    """Whether multivariate (combo) markets are loaded; they are most of the exchange."""
+    candles: bool = True
+    """False: listings alone."""
     intervals: list[int] | None = None
     """Candle lengths in minutes: 1, 60, 1440. Default: 1."""
     since: str | None = None
     until: str | None = None
+    again: bool = False
+    """Ask once more for what is covered."""
     api_url: str = API_URL
     rate: float = 8.0
     """Requests a second. Kalshi's advice for callers without a key is 5 to 10 (API.md 6)."""
+    workers: int = 4
+    """Requests under way at once."""
     attempts: int = 6
     """How often one request is tried in all."""
     timeout: float = 30.0
     """Seconds to wait for an answer's next bytes."""
+    wait: bool = False
+    """Wait for another load on the warehouse to end, instead of giving up."""
+    dry_run: bool = False
+    """Print the plan, land nothing."""
+    log_format: str = "text"
+    """Progress as text or as json lines."""
+
+    def selection(self) -> Selection:
+        """What the settings name and narrow down."""
+        statuses = set(self.status or ["open"])
+        return Selection(
+            events=tuple(self.events or ()),
+            markets=tuple(self.markets or ()),
+            series=tuple(self.series or ()),
+            categories=tuple(self.categories or ()),
+            statuses=frozenset(STATUSES if ALL in statuses else statuses),
+            narrows_named=bool(self.status),
+            min_volume=Decimal(str(self.min_volume)),
+            multivariate=self.multivariate,
+        )
 
 
 def load_settings(arguments: Mapping[str, Any]) -> LoadSettings:
@@ -43,27 +88,40 @@ def load_settings(arguments: Mapping[str, Any]) -> LoadSettings:
     explicit = {name: value for name, value in arguments.items() if value is not None}
     if (api_url := os.environ.get("KALSHI_API_URL")) and "api_url" not in explicit:
         explicit["api_url"] = api_url
+    # who selects by arguments means those alone, not the file's besides
+    if explicit.keys() & {*NAMES, "status", "min_volume"}:
+        explicit = {name: [] for name in NAMES} | explicit
     try:
         settings = resolve_configuration(
             LoadSettings(), sections=SECTIONS, explicit_value=explicit or None
         )
     except ConfigurationException as error:
         raise UsageError(f"settings ([sources.kalshi]): {first_line(error)}") from error
+    for name in (*NAMES, "intervals", "status"):
+        setattr(settings, name, list(dict.fromkeys(getattr(settings, name) or [])))
+    settings.intervals = settings.intervals or [1]
+    settings.api_url = settings.api_url.rstrip("/")
     _check(settings)
     return settings
 
 
 def _check(settings: LoadSettings) -> None:
-    settings.intervals = list(dict.fromkeys(settings.intervals or [1]))
-    settings.events = list(dict.fromkeys(ticker.strip() for ticker in settings.events or []))
-    settings.api_url = settings.api_url.rstrip("/")
-    if not settings.events or not all(settings.events):
-        raise UsageError("nothing to load: name an event, as in --event KXPRESPERSON-28")
-    for interval in settings.intervals:
+    for name in NAMES:
+        for ticker in getattr(settings, name):
+            if not isinstance(ticker, str) or not ticker.strip():
+                raise UsageError(f"setting {name} names nothing: as in --event KXPRESPERSON-28")
+    for status in settings.status or []:
+        if status not in (*STATUSES, ALL):
+            raise UsageError(f"--status {status} is none of {', '.join(STATUSES)}, {ALL}")
+    for interval in settings.intervals or []:
         if interval not in INTERVALS:
             raise UsageError(f"--interval {interval} is none of Kalshi's: choose 1, 60 or 1440")
     if not settings.api_url.startswith(("http://", "https://")):
         raise UsageError(f"KALSHI_API_URL {settings.api_url!r} must begin with https:// or http://")
-    for name in ("rate", "attempts", "timeout"):
+    for name in ("rate", "attempts", "timeout", "workers"):
         if getattr(settings, name) <= 0:
             raise UsageError(f"setting {name} must be more than 0")
+    if settings.min_volume < 0:
+        raise UsageError("--min-volume must not be below 0")
+    if settings.log_format not in LOG_FORMATS:
+        raise UsageError(f"--log-format {settings.log_format} is none of text, json")

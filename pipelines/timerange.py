@@ -12,6 +12,8 @@ from pipelines.errors import UsageError
 
 MINUTE = 60
 DEFAULT_LOOK_BACK = 24 * 60 * MINUTE
+"""Where a market begins that was never asked for: as in the seed."""
+
 OPEN = "open"
 
 SECONDS = {"m": MINUTE, "h": 60 * MINUTE, "d": 24 * 60 * MINUTE, "w": 7 * 24 * 60 * MINUTE}
@@ -20,24 +22,27 @@ AGO = re.compile(r"(\d{1,6})([mhdw])")
 
 @dataclass(frozen=True)
 class TimeRange:
-    """The stretch (since, until]. `since` is None for "since the market opened"."""
+    """The stretch (since, until]. Without `since` each market goes on where it ended, or, with
+    `is_life`, begins when it opened."""
 
     since: int | None
     until: int
+    is_life: bool = False
 
 
 def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
     """The range that the two texts ask for, as seen at `now`.
 
-    Without `since` it begins 24 h before its end. It never reaches past the last whole minute, as
-    Kalshi returns closed periods only (API.md 2.9). Raises UsageError on anything unreadable.
+    It never reaches past the last whole minute, as Kalshi returns closed periods only (API.md
+    2.9). Raises UsageError on anything unreadable.
     """
     last_minute = int(now) // MINUTE * MINUTE
     end = min(_moment("until", until, now), last_minute) if until else last_minute
     if since is None:
-        return TimeRange(end - DEFAULT_LOOK_BACK, end)
+        # who names an end alone means the day before it, not all since the last load
+        return TimeRange(end - DEFAULT_LOOK_BACK if until else None, end)
     if since.strip().lower() == OPEN:
-        return TimeRange(None, end)
+        return TimeRange(None, end, is_life=True)
     start = _moment("since", since, now)
     if start >= end:
         raise UsageError(

@@ -58,6 +58,8 @@ class CannedApi(KalshiApi):
         self._answers = answers
 
     def get(self, path: str, params: Mapping[str, str | int], answer: type[Any]) -> Any:
+        if path not in self._answers:
+            raise ApiUnreachableError(f"{self.base_url} can't be reached")
         return msgspec.json.decode(self._answers[path], type=answer)
 
 
@@ -264,6 +266,14 @@ def test_an_event_that_gets_no_answer_is_a_problem_and_the_others_land(
     assert [item.event.event_ticker for item in outcomes if isinstance(item, Listing)] == [SEED]
 
 
+def test_an_event_that_nobody_asked_for_does_not_land() -> None:
+    events = b'{"events":[{"event_ticker":"OTHER"},{"event_ticker":"E"},{}]}'
+
+    found = listings(fetch_events(CannedApi({"/events": events}), ["E"]))
+
+    assert list(found) == ["E"]
+
+
 def test_without_an_answer_to_the_list_there_is_nothing_to_land(
     kalshi: Simulator, api: KalshiApi
 ) -> None:
@@ -437,6 +447,18 @@ def test_a_request_that_gets_no_answer_is_a_problem_of_each_of_its_markets(
     ]
     assert len(problems(outcomes)) == len(outcomes)
     assert all("503 service_unavailable (after 2 tries)" in item.why for item in problems(outcomes))
+
+
+def test_a_connection_that_is_lost_after_the_list_ends_the_fetching() -> None:
+    api = CannedApi({"/events": b'{"events":[{"event_ticker":"E"}]}'})
+
+    outcomes = fetch_events(api, ["E", "LEFT-OUT", "LEFT-OUT-TOO"])
+
+    landed = next(outcomes)
+    assert isinstance(landed, Listing)
+    assert landed.event.event_ticker == "E"
+    with pytest.raises(ApiUnreachableError):
+        next(outcomes)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """`--since` and `--until`: which stretch of time two texts ask for."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +16,16 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 NOW = datetime(2026, 11, 22, 14, 30, 35, 700_000, tzinfo=UTC).timestamp()
 """35.7 seconds into a minute."""
 LAST_MINUTE = int(datetime(2026, 11, 22, 14, 30, tzinfo=UTC).timestamp())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def another_time_zone() -> Iterator[None]:
+    """The machine's own zone is none of the program's business."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def seconds(text: str) -> int:

@@ -1,0 +1,228 @@
+"""What was asked for, from what landed: one subtraction gives the work left to do.
+
+Incremental run, backfill, restart after a crash and gap report are all wanted minus covered
+(design: DECISIONS.md, 13). A window counts once its load has finished, up to SETTLE before it was
+fetched: the last periods of an answer may still change, so the next load asks for them once more.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extras import execute_values
+
+from pipelines.plan import MAX_PERIODS, MAX_TICKERS, Window
+from pipelines.records import HISTORICAL, LIVE, Market
+from pipelines.timerange import DEFAULT_LOOK_BACK, MINUTE, TimeRange
+from pipelines.warehouse import RAW_SCHEMA
+
+SETTLE = 5 * MINUTE
+"""Seconds after which a candle is final. Answers may be 15 s old, and candles can change near the
+edge for a while (API.md 1); nobody measured how long, so this errs on the long side."""
+
+PAGE = 5_000
+
+
+@dataclass(frozen=True)
+class Life:
+    """A market's part of the range asked for; `start` None: go on where it ended."""
+
+    market: Market
+    tier: str
+    start: int | None
+    end: int
+
+
+def count_finished_loads(connection: Connection) -> None:
+    """Count the windows of every finished load that is not counted yet."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            with new_loads as (
+                insert into kalshi_ops.covered_loads (load_id)
+                select load_id from {RAW_SCHEMA}._dlt_loads
+                where status = 0
+                on conflict do nothing
+                returning load_id
+            )
+
+            insert into kalshi_ops.coverage as known (market_ticker, interval_min, covered)
+            select
+                market_ticker,
+                interval_min,
+                range_agg(tstzrange(window_start, window_end_for_good, '(]'))
+            from (
+                select
+                    *,
+                    least(window_end, fetched_at - %s * interval '1 second') as window_end_for_good
+                from {RAW_SCHEMA}.candlesticks
+                where _dlt_load_id = any (array(select load_id from new_loads))
+            ) as windows
+            where window_start < window_end_for_good
+            group by market_ticker, interval_min
+            on conflict (market_ticker, interval_min) do update
+            set covered = known.covered + excluded.covered
+            """,
+            [SETTLE],
+        )
+
+
+def lives(
+    markets: Iterable[tuple[Market, str]], wanted: TimeRange, interval_min: int
+) -> list[Life]:
+    """Each market's part of `wanted`: no candle ends before it opens or long after it closes.
+
+    The period in which a market closes ends up to one interval after it (API.md 2.9).
+    """
+    found = []
+    for market, tier in markets:
+        end = wanted.until
+        if market.closed is not None:
+            end = min(end, -(-market.closed // MINUTE) * MINUTE + interval_min * MINUTE)
+        start = wanted.since
+        if wanted.is_life:
+            start = market.opened if market.opened is not None else end - DEFAULT_LOOK_BACK
+        elif start is not None and market.opened is not None:
+            start = max(start, market.opened)
+        if start is None or start < end:
+            found.append(Life(market, tier, start, end))
+    return found
+
+
+def gaps(
+    connection: Connection, found: Sequence[Life], interval_min: int, *, again: bool, record: bool
+) -> list[Window]:
+    """The windows that are wanted of each life and not covered.
+
+    A life without a start begins where what was wanted of the market ended, or 24 h before its end
+    for a new one, and takes up what is missing before. With `record` it is remembered as wanted.
+    """
+    return [
+        window
+        for begin in range(0, len(found), PAGE)
+        for window in _gaps(connection, found[begin : begin + PAGE], interval_min, again, record)
+    ]
+
+
+def _gaps(
+    connection: Connection, found: Sequence[Life], interval_min: int, again: bool, record: bool
+) -> list[Window]:
+    lives_by_ticker = {life.market.ticker: life for life in found}
+    rows = [
+        (
+            life.market.ticker,
+            _moment(life.start),
+            _moment(_first_start(life)),
+            _moment(life.end),
+        )
+        for life in lives_by_ticker.values()
+    ]
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "create temp table if not exists asked (market_ticker text, start_at timestamptz, "
+            "first_start_at timestamptz, end_at timestamptz, wanted tstzmultirange)"
+        )
+        cursor.execute("truncate asked")
+        execute_values(
+            cursor,
+            "insert into asked (market_ticker, start_at, first_start_at, end_at) values %s",
+            rows,
+            page_size=1000,
+        )
+        cursor.execute(ASK, [interval_min])
+        if record:
+            cursor.execute(RECORD, [interval_min])
+        cursor.execute(MISSING, {"again": again, "interval_min": interval_min})
+        missing = cursor.fetchall()
+    return [
+        _window(lives_by_ticker[ticker], int(start.timestamp()), int(end.timestamp()), interval_min)
+        for ticker, start, end in missing
+    ]
+
+
+ASK = """
+update asked
+set wanted = (
+    with known as (
+        select coverage.wanted
+        from kalshi_ops.coverage
+        where coverage.market_ticker = asked.market_ticker and coverage.interval_min = %s
+    ),
+
+    starts as (
+        select coalesce(
+            asked.start_at, (select upper(known.wanted) from known), asked.first_start_at
+        ) as start_at
+    )
+
+    select
+        case
+            when starts.start_at < asked.end_at
+                then tstzmultirange(tstzrange(starts.start_at, asked.end_at, '(]'))
+            else '{}'::tstzmultirange
+        end
+        + case
+            when asked.start_at is null then coalesce((select known.wanted from known), '{}')
+            else '{}'
+        end
+    from starts
+)
+"""
+"""What is wanted of each market: the range, or all that ever was wanted and what came since."""
+
+RECORD = """
+insert into kalshi_ops.coverage as known (market_ticker, interval_min, wanted)
+select market_ticker, %s, wanted from asked
+where not isempty(wanted)
+on conflict (market_ticker, interval_min) do update
+set wanted = known.wanted + excluded.wanted
+where not (excluded.wanted <@ known.wanted)
+"""
+
+MISSING = """
+select
+    asked.market_ticker,
+    lower(gap),
+    upper(gap)
+from asked
+left join kalshi_ops.coverage
+    on asked.market_ticker = coverage.market_ticker
+    and coverage.interval_min = %(interval_min)s
+cross join lateral unnest(
+    asked.wanted - case when %(again)s then '{}' else coalesce(coverage.covered, '{}') end
+) as gap
+order by 1, 2
+"""
+
+
+def unfinished(connection: Connection) -> list[str]:
+    """Markets of which something that was wanted is missing."""
+    with connection.cursor() as cursor:
+        cursor.execute("select distinct market_ticker from kalshi_ops.coverage where has_gap")
+        return [ticker for (ticker,) in cursor.fetchall()]
+
+
+def _first_start(life: Life) -> int:
+    """Where a market that was never asked for begins."""
+    look_back = life.end - DEFAULT_LOOK_BACK
+    return look_back if life.market.opened is None else max(look_back, life.market.opened)
+
+
+def _window(life: Life, start: int, end: int, interval_min: int) -> Window:
+    """A gap, and how far beyond the market's life a request may reach without asking twice."""
+    margin = MAX_PERIODS // MAX_TICKERS * interval_min * MINUTE
+    is_at_open = life.market.opened is not None and start == life.market.opened
+    is_at_close = life.market.closed is not None and end >= life.market.closed
+    return Window(
+        ticker=life.market.ticker,
+        start=start,
+        end=end,
+        earliest=start - margin if is_at_open else start,
+        latest=end + margin if is_at_close else end,
+        tier=HISTORICAL if life.tier == HISTORICAL else LIVE,
+    )
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
