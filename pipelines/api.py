@@ -1,8 +1,8 @@
 """Talking to Kalshi's public REST API: paced, retried, and answered for what an answer means."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
-from threading import Lock
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from tenacity import (
     stop_after_attempt,
     wait_random_exponential,
 )
+from urllib3.exceptions import NewConnectionError
 
 from pipelines.errors import ApiError, ApiUnreachableError, NotFoundError
 from pipelines.sanitize import sanitize
@@ -25,6 +26,12 @@ CONNECT_SECONDS = 10.0
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
 
+SLOWEST = 0.05
+"""Least share of the pace that refusals leave."""
+
+STEP = 0.02
+"""Share of the pace that an answer brings back: fifty answers undo all refusals."""
+
 
 class RetryableError(ApiError):
     """An answer that may be different next time: 429, 5xx, no answer, no JSON."""
@@ -33,8 +40,15 @@ class RetryableError(ApiError):
     """Seconds that the server asked to wait. Kalshi sends none so far (API.md 5.5)."""
 
 
+class UnreachableError(RetryableError):
+    """No connection came about."""
+
+
 class Pace:
-    """A token bucket of one second's requests: short bursts pass, the mean stays at `rate`."""
+    """A token bucket of one second's requests: short bursts pass, the mean stays at `rate`.
+
+    Every refusal (429) halves the pace, down to SLOWEST of `rate`; answers bring it back by steps.
+    """
 
     def __init__(
         self,
@@ -42,10 +56,12 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._rate = rate
+        self._highest = self._rate = rate
+        self.count = 0
+        """Requests let through so far."""
         self._clock = clock
         self._sleep = sleep
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._tokens = self._size = max(1.0, rate)
         self._filled_at = clock()
 
@@ -56,9 +72,26 @@ class Pace:
             self._tokens = min(self._size, self._tokens + (now - self._filled_at) * self._rate)
             self._filled_at = now
             self._tokens -= 1
+            self.count += 1
             debt = max(0.0, -self._tokens / self._rate)
         if debt:
             self._sleep(debt)
+
+    def slow_down(self) -> None:
+        """After a refusal."""
+        with self._lock:
+            self._rate = max(self._rate / 2, self._highest * SLOWEST)
+            self._tokens = min(self._tokens, 0.0)
+
+    def speed_up(self) -> None:
+        """After an answer."""
+        with self._lock:
+            self._rate = min(self._rate + self._highest * STEP, self._highest)
+
+    @property
+    def rate(self) -> float:
+        """Requests a second at present."""
+        return self._rate
 
 
 class KalshiApi:
@@ -68,12 +101,13 @@ class KalshiApi:
         self.base_url = base_url
         self._pace = Pace(rate)
         self._timeout = (CONNECT_SECONDS, timeout)
-        self._session = requests.Session()
-        # without it titles may come in the language of the machine (API.md 1)
-        self._session.headers["Accept-Language"] = "en"
+        self._threads = threading.local()
         self._attempts = attempts
-        self.requests = 0
+
+    @property
+    def request_count(self) -> int:
         """Requests sent so far, retries included."""
+        return self._pace.count
 
     def get(self, path: str, params: Params, answer: type[Answer]) -> Answer:
         """The decoded answer of GET `path`.
@@ -90,7 +124,7 @@ class KalshiApi:
         try:
             found: Answer = retrying(self._get_once, path, params, answer)
         except RetryableError as error:
-            if isinstance(error.__cause__, requests.ConnectionError):
+            if isinstance(error, UnreachableError):
                 raise ApiUnreachableError(
                     f"{error} (after {self._attempts} tries); check the network and "
                     "KALSHI_API_URL, or see the product work without the network: `make demo`"
@@ -100,17 +134,16 @@ class KalshiApi:
 
     def _get_once(self, path: str, params: Params, answer: type[Answer]) -> Answer:
         self._pace.wait()
-        self.requests += 1
-        url = self.base_url + path
         try:
-            response = self._session.get(url, params=params, timeout=self._timeout)
-        except requests.ConnectionError as error:
-            raise RetryableError(f"{self.base_url} can't be reached ({_cause(error)})") from error
-        except requests.Timeout as error:
-            raise RetryableError(f"GET {path}: no answer in {self._timeout[1]:g} s") from error
+            response = self._session().get(
+                self.base_url + path, params=params, timeout=self._timeout
+            )
         except requests.RequestException as error:
-            raise RetryableError(f"GET {path}: the answer broke off ({_cause(error)})") from error
+            raise self._failure(path, error) from error
+        if response.status_code == 429:
+            self._pace.slow_down()
         _raise_for_status(path, response)
+        self._pace.speed_up()
         try:
             # msgspec passes over text that it does not read; Postgres refuses what is not UTF-8
             response.content.decode()
@@ -122,6 +155,41 @@ class KalshiApi:
                 f"GET {path}: the answer is not JSON (it begins {response.content[:40]!r})"
             ) from error
         return decoded
+
+    def _session(self) -> requests.Session:
+        """A session for each thread: they keep connections open, but are not made to be shared."""
+        session: requests.Session | None = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = requests.Session()
+            # without it titles may come in the language of the machine (API.md 1)
+            session.headers["Accept-Language"] = "en"
+        return session
+
+    def _failure(self, path: str, error: requests.RequestException) -> ApiError:
+        """What a request without a whole answer means."""
+        if _is_unreachable(error):
+            return UnreachableError(f"{self.base_url} can't be reached ({_cause(error)})")
+        if isinstance(error, requests.Timeout) or "timed out" in str(error):
+            return RetryableError(f"GET {path}: no answer in {self._timeout[1]:g} s")
+        if isinstance(error, MAY_PASS):
+            return RetryableError(f"GET {path}: the answer broke off ({_cause(error)})")
+        return ApiError(f"{self.base_url} can't be asked ({_cause(error)}); check KALSHI_API_URL")
+
+
+MAY_PASS = (
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+"""Errors of a connection; the others are errors of the address."""
+
+
+def _is_unreachable(error: requests.RequestException) -> bool:
+    """Whether no connection came about, as against one that broke."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError)
 
 
 def _raise_for_status(path: str, response: requests.Response) -> None:
@@ -139,9 +207,9 @@ def _raise_for_status(path: str, response: requests.Response) -> None:
 
 
 class _ErrorDetails(msgspec.Struct):
-    code: str = ""
-    message: str = ""
-    details: str = ""
+    code: str | None = None
+    message: str | None = None
+    details: str | None = None
 
 
 class _ErrorBody(msgspec.Struct):
@@ -157,9 +225,10 @@ def _reason(response: requests.Response) -> str:
         body = msgspec.json.decode(response.content, type=_ErrorBody)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return response.reason or ""
-    if isinstance(body.error, _ErrorDetails):
-        return body.error.details or body.error.message or body.error.code
-    return body.error or body.msg or response.reason or ""
+    said = body.error or body.msg
+    if isinstance(said, _ErrorDetails):
+        said = said.details or said.message or said.code
+    return " ".join((said or response.reason or "").split())
 
 
 def _seconds(header: str | None) -> float | None:

@@ -1,7 +1,7 @@
 """The command line, `kalshi-elt`: arguments in, exit status out.
 
 Exit status 0: done. 1: something asked for could not be done, the last lines say what and why.
-2: wrong usage or settings.
+2: wrong usage or settings. 3: another load is running on the warehouse.
 """
 
 import argparse
@@ -18,14 +18,20 @@ from pipelines.errors import KalshiEltError, UsageError
 from pipelines.paths import PROJECT_ROOT, dlt_data_folder
 from pipelines.warehouse import Warehouse, database_url, open_warehouse, pgdata_dir
 
+HANDED_ON = frozenset({"transform", "dbt", "psql"})
+"""Commands that hand their arguments on to dbt or psql."""
+
 EPILOG = "DATABASE_URL names the warehouse; without it an embedded PostgreSQL runs in .pgdata/."
+
+MOST_PROBLEMS = 20
+"""How many problems are printed one by one."""
 
 
 class _Parser(argparse.ArgumentParser):
     """Wrong usage is one line, not the whole usage text."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message} (see {self.prog} --help)")
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,10 +62,14 @@ def _fail(message: str, status: int, verbose: bool) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _build_parser()
-    arguments, rest = parser.parse_known_args(argv)
-    if rest and not arguments.takes_dbt_arguments:
-        parser.error(f"unknown argument: {' '.join(rest)}")
-    arguments.rest = rest
+    given = list(sys.argv[1:] if argv is None else argv)
+    # what follows these commands is for the program behind them, its own --help too
+    is_handed_on = given[:1] and given[0] in HANDED_ON
+    arguments, unknown = parser.parse_known_args(given[:1] if is_handed_on else given)
+    if unknown:
+        parser.error(f"unknown argument: {' '.join(unknown)}")
+    rest = given[1:] if is_handed_on else []
+    arguments.rest = [argument for argument in rest if argument != "--verbose"]
     return arguments
 
 
@@ -68,31 +78,46 @@ def _build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", required=True, parser_class=_Parser)
 
     def add(
-        name: str, command: Callable[[argparse.Namespace], int], text: str, *, dbt: bool = False
+        name: str, command: Callable[[argparse.Namespace], int], text: str
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.add_argument("--verbose", action="store_true", help="show tracebacks")
-        sub.set_defaults(command=command, takes_dbt_arguments=dbt)
+        sub.set_defaults(command=command)
         return sub
 
     _add_load_arguments(add("load", _load, "fetch from Kalshi and land in kalshi_raw"))
-    add("transform", _transform, "type and test what landed: dbt build [arguments]", dbt=True)
+    add("transform", _transform, "type and test what landed: dbt build [arguments]")
     add("docs", _docs, "write the dbt docs as one HTML file")
-    add("dbt", _dbt, "run any dbt command on the warehouse: dbt [arguments]", dbt=True)
-    add("psql", _psql, "open psql on the warehouse: psql [arguments]", dbt=True)
+    add("dbt", _dbt, "run any dbt command on the warehouse: dbt [arguments]")
+    add("psql", _psql, "open psql on the warehouse: psql [arguments]")
     add("status", _status, "what is in the warehouse, and how new")
     add("stop", _stop, "stop the embedded PostgreSQL")
     return parser
 
 
+LOAD_NAMES = (
+    *("events", "markets", "series", "categories", "status", "min_volume", "multivariate"),
+    *("intervals", "since", "until", "candles", "again"),
+    *("rate", "workers", "wait", "dry_run", "log_format"),
+)
+"""The settings of a load that have an argument."""
+
+
 def _add_load_arguments(parser: argparse.ArgumentParser) -> None:
+    def names(option: str, dest: str, text: str) -> None:
+        parser.add_argument(
+            option, action="append", dest=dest, metavar=option[2:].upper(), help=text
+        )
+
+    names("--event", "events", "an event, by its ticker; repeatable")
+    names("--market", "markets", "a market, by its ticker; repeatable")
+    names("--series", "series", "all events of a series; repeatable")
+    names("--category", "categories", "all series of a category, such as Politics; repeatable")
+    names("--status", "status", "unopened, open, paused, closed, settled or all; repeatable")
     parser.add_argument(
-        "--event",
-        action="append",
-        dest="events",
-        metavar="TICKER",
-        help="an event to land; repeatable",
+        "--min-volume", type=float, metavar="CONTRACTS", help="least volume of a market"
     )
+    _add_flag(parser, "--multivariate", "multivariate", True, "load multivariate markets too")
     parser.add_argument(
         "--interval",
         action="append",
@@ -105,9 +130,25 @@ def _add_load_arguments(parser: argparse.ArgumentParser) -> None:
         "--since",
         metavar="TIME",
         help="ISO date or time, how long ago (24h, 7d), or `open`: the market's open time; "
-        "default 24 h before --until",
+        "default: where a market's candles ended, 24 h back for a new one",
     )
     parser.add_argument("--until", metavar="TIME", help="ISO date or time, or how long ago")
+    _add_flag(parser, "--again", "again", True, "ask once more for what is covered")
+    _add_flag(parser, "--no-candles", "candles", False, "land listings alone")
+    parser.add_argument("--rate", type=float, help="requests a second, default 8")
+    parser.add_argument("--workers", type=int, help="requests at once, default 4")
+    _add_flag(parser, "--wait", "wait", True, "wait for another load to end")
+    _add_flag(parser, "--dry-run", "dry_run", True, "print the plan, land nothing")
+    parser.add_argument("--log-format", metavar="FORMAT", help="text or json")
+
+
+def _add_flag(
+    parser: argparse.ArgumentParser, option: str, dest: str, value: bool, text: str
+) -> None:
+    """A flag that, where it is not given, leaves the setting to the file."""
+    parser.add_argument(
+        option, action="store_const", dest=dest, const=value, default=None, help=text
+    )
 
 
 def _load(arguments: argparse.Namespace) -> int:
@@ -116,14 +157,21 @@ def _load(arguments: argparse.Namespace) -> int:
     from pipelines.settings import load_settings
     from pipelines.timerange import parse_range
 
-    names = ("events", "intervals", "since", "until")
-    settings = load_settings({name: getattr(arguments, name) for name in names})
+    settings = load_settings({name: getattr(arguments, name) for name in LOAD_NAMES})
     wanted = parse_range(settings.since, settings.until, now=time.time())
     summary = load(settings, wanted, _warehouse())
     print(summary)
-    for problem in summary.problems:
-        print(f"kalshi-elt: not landed: {problem}", file=sys.stderr)
+    for line in shown_problems(summary.problems):
+        print(f"kalshi-elt: not landed: {line}", file=sys.stderr)
     return summary.exit_status
+
+
+def shown_problems(problems: Sequence[object]) -> list[str]:
+    """The first problems, one line each, and how many more there are."""
+    lines = [str(problem) for problem in problems[:MOST_PROBLEMS]]
+    if len(problems) > MOST_PROBLEMS:
+        lines.append(f"{len(problems) - MOST_PROBLEMS:,} more; the next load tries all again")
+    return lines
 
 
 def _transform(arguments: argparse.Namespace) -> int:

@@ -196,13 +196,6 @@ order by 1, 2
 """
 
 
-def unfinished(connection: Connection) -> list[str]:
-    """Markets of which something that was wanted is missing."""
-    with connection.cursor() as cursor:
-        cursor.execute("select distinct market_ticker from kalshi_ops.coverage where has_gap")
-        return [ticker for (ticker,) in cursor.fetchall()]
-
-
 def _first_start(life: Life) -> int:
     """Where a market that was never asked for begins."""
     look_back = life.end - DEFAULT_LOOK_BACK

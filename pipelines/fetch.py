@@ -1,16 +1,18 @@
 """From the API's answers to rows: one row for each JSON object, payloads as they came."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from pipelines.api import KalshiApi
+from pipelines.api import KalshiApi, Params
 from pipelines.errors import ApiError, ApiUnreachableError, NotFoundError
 from pipelines.plan import CandleRequest, batched
 from pipelines.records import (
+    HISTORICAL,
     LIVE,
     EventObject,
     EventRow,
@@ -18,30 +20,53 @@ from pipelines.records import (
     MarketObject,
     MarketRow,
     Origin,
+    SeriesRow,
     WindowRow,
     text_or_none,
+    unix_seconds,
 )
 
 EVENTS_PAGE = 200
 """The most events in one answer (API.md 2.1)."""
 
+MARKETS_PAGE = 1_000
+"""The most markets in one answer (API.md 2.4)."""
+
+TICKERS_PER_REQUEST = 100
+"""How many tickers one URL names: at most 57 characters each (API.md 2.4) make 6 kB."""
+
 EVENTS_ENDPOINT = "/events"
+MULTIVARIATE_ENDPOINT = "/events/multivariate"
 EVENT_ENDPOINT = "/events/{event_ticker}"
+MARKETS_ENDPOINT = "/markets"
+HISTORICAL_MARKETS_ENDPOINT = "/historical/markets"
+CUTOFF_ENDPOINT = "/historical/cutoff"
+SERIES_LIST_ENDPOINT = "/series"
+SERIES_ENDPOINT = "/series/{series_ticker}"
 CANDLES_ENDPOINT = "/markets/candlesticks"
+HISTORICAL_CANDLES_ENDPOINT = "/historical/markets/{ticker}/candlesticks"
+
+
+@dataclass(frozen=True)
+class MarketFound:
+    """A market as listed, with the row that lands."""
+
+    row: MarketRow
+    market: Market | None
+    """None where the object has no ticker: it lands, but nothing can be asked for it."""
+
+    @property
+    def tier(self) -> str:
+        return self.row.origin.tier
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One event with its live markets."""
+    """An event, or None where only its markets were asked for, with markets of it."""
 
-    event: EventRow
-    market_rows: tuple[MarketRow, ...]
-
-    @property
-    def markets(self) -> list[Market]:
-        """Those of the markets that candles can be asked for."""
-        objects = (msgspec.json.decode(row.payload, type=MarketObject) for row in self.market_rows)
-        return [market for market in (found.market() for found in objects) if market]
+    event: EventRow | None
+    series_ticker: str | None
+    markets: tuple["MarketFound | Problem", ...]
 
 
 @dataclass(frozen=True)
@@ -52,13 +77,20 @@ class Problem:
     why: str
     is_final: bool = False
     """Nothing more can be asked for: the load ends here."""
+    missing: str | None = None
+    """The market that an answer left out, as one of another tier is."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"
 
 
 class _EventsPage(msgspec.Struct):
-    events: list[msgspec.Raw]
+    events: list[msgspec.Raw] | None = None
+    cursor: str | None = None
+
+
+class _MarketsPage(msgspec.Struct):
+    markets: list[msgspec.Raw] | None = None
     cursor: str | None = None
 
 
@@ -66,90 +98,189 @@ class _EventAnswer(msgspec.Struct):
     event: msgspec.Raw
 
 
+class _SeriesAnswer(msgspec.Struct):
+    series: msgspec.Raw
+
+
+class _SeriesList(msgspec.Struct):
+    series: list[msgspec.Raw] | None = None
+
+
+class _SeriesObject(msgspec.Struct):
+    ticker: object = None
+
+
+class _CutoffAnswer(msgspec.Struct):
+    market_settled_ts: str
+
+
 class _MarketCandles(msgspec.Struct):
     market_ticker: str
-    candlesticks: msgspec.Raw
+    candlesticks: list[msgspec.Raw] | None = None
 
 
 class _CandlesAnswer(msgspec.Struct):
-    markets: list[_MarketCandles]
+    markets: list[_MarketCandles] | None = None
 
 
-def fetch_events(api: KalshiApi, tickers: Sequence[str]) -> Iterator[Listing | Problem]:
-    """Each event of `tickers`, with its markets, or the reason why not.
+class _HistoricalCandlesAnswer(msgspec.Struct):
+    candlesticks: list[msgspec.Raw] | None = None
 
-    Raises ApiError when the listing as a whole gets no answer.
+
+def fetch_named_events(
+    api: KalshiApi, tickers: Sequence[str], *, nested: bool = True
+) -> Iterator[Listing | Problem]:
+    """Each event of `tickers`, with its live markets, or the reason why not.
 
     The list answer is preferred to `/events/{event_ticker}`: that one sends a zero
     `last_updated_ts` (API.md 5.2) and leaves out `primary_participant_key` (2.4). What the list
-    leaves out is asked for by itself, as only that says 404.
+    leaves out is asked for by itself, as only that says 404. Raises ApiError when the listing as a
+    whole gets no answer.
     """
-    for some in batched(tickers, EVENTS_PAGE):
+    for some in batched(tickers, TICKERS_PER_REQUEST):
+        listed: set[str | None] = set()
         try:
-            listed = {
-                listing.event.event_ticker: listing
-                for listing in _listed_events(api, some)
-                if listing.event.event_ticker in some
-            }
+            for found in list_events(api, {"tickers": ",".join(some)}, nested=nested):
+                if isinstance(found, Problem):
+                    yield found
+                elif found.event and found.event.event_ticker in some:
+                    listed.add(found.event.event_ticker)
+                    yield found
         except NotFoundError:
-            listed = {}
-        yield from listed.values()
+            pass
         for ticker in some:
             if ticker not in listed:
                 yield _single_event(api, ticker)
 
 
+def list_events(
+    api: KalshiApi, params: Params, *, nested: bool = True, endpoint: str = EVENTS_ENDPOINT
+) -> Iterator[Listing | Problem]:
+    """All pages of an event listing."""
+    query = {**params, "limit": EVENTS_PAGE, "with_nested_markets": str(nested).lower()}
+    for page, origin in _pages(api, endpoint, query, _EventsPage, LIVE):
+        for event in page.events or ():
+            yield _listing(event, origin)
+
+
+def list_markets(
+    api: KalshiApi, params: Params, *, tier: str = LIVE
+) -> Iterator[MarketFound | Problem]:
+    """All pages of a market listing, of the live or the historical tier."""
+    endpoint = HISTORICAL_MARKETS_ENDPOINT if tier == HISTORICAL else MARKETS_ENDPOINT
+    query = {**params, "limit": MARKETS_PAGE}
+    for page, origin in _pages(api, endpoint, query, _MarketsPage, tier):
+        for market in page.markets or ():
+            yield _market_found(market, origin)
+
+
+def fetch_named_markets(
+    api: KalshiApi, tickers: Sequence[str], *, tier: str = LIVE
+) -> Iterator[MarketFound | Problem]:
+    """Those of the markets that the tier knows."""
+    for some in batched(tickers, TICKERS_PER_REQUEST):
+        for found in list_markets(api, {"tickers": ",".join(some)}, tier=tier):
+            if isinstance(found, Problem) or found.row.market_ticker in some:
+                yield found
+
+
+def fetch_series(api: KalshiApi, tickers: Sequence[str], most_single: int) -> Iterator[SeriesRow]:
+    """Series rows: a request each, or the one big list where more than `most_single` are asked."""
+    if len(tickers) > most_single:
+        wanted = set(tickers)
+        answer = api.get(SERIES_LIST_ENDPOINT, {}, _SeriesList)
+        origin = _origin(SERIES_LIST_ENDPOINT, LIVE)
+        rows = (_series_row(series, origin) for series in answer.series or ())
+        yield from (row for row in rows if row.series_ticker in wanted)
+        return
+    for ticker in tickers:
+        path = SERIES_ENDPOINT.format(series_ticker=quote(ticker, safe=""))
+        single = api.get(path, {}, _SeriesAnswer)
+        yield _series_row(single.series, _origin(SERIES_ENDPOINT, LIVE))
+
+
+def fetch_category(api: KalshiApi, category: str) -> list[SeriesRow]:
+    """All series of a category. The filter is exact and minds capitals (API.md 2.10)."""
+    answer = api.get(SERIES_LIST_ENDPOINT, {"category": category}, _SeriesList)
+    origin = _origin(SERIES_LIST_ENDPOINT, LIVE)
+    return [_series_row(series, origin) for series in answer.series or ()]
+
+
+def fetch_cutoff(api: KalshiApi) -> int:
+    """Unix seconds before which a settled market is in the historical tier (API.md 2.12)."""
+    answer = api.get(CUTOFF_ENDPOINT, {}, _CutoffAnswer)
+    cutoff = unix_seconds(answer.market_settled_ts)
+    if cutoff is None:
+        raise ApiError(f"GET {CUTOFF_ENDPOINT}: {answer.market_settled_ts!r} is no time")
+    return cutoff
+
+
 def fetch_candles(api: KalshiApi, request: CandleRequest) -> Iterator[WindowRow | Problem]:
     """One row for each market of the request, or the reason why not.
 
-    Raises ApiUnreachableError when there is no API to ask any more.
-
     Never asks for `include_latest_before_start`: that adds a synthetic first candle (API.md 2.6).
+    Raises ApiUnreachableError when there is no API to ask any more.
     """
-    params: dict[str, str | int] = {
-        "market_tickers": ",".join(request.tickers),
-        # the API's window includes both ends, ours begins after its start
-        "start_ts": request.start + 1,
-        "end_ts": request.end,
-        "period_interval": request.interval_min,
-    }
     try:
-        answer = api.get(CANDLES_ENDPOINT, params, _CandlesAnswer)
+        answered, origin = _candles_by_market(api, request)
     except ApiUnreachableError:
         raise
     except ApiError as error:
         yield from (Problem(f"candles of {ticker}", str(error)) for ticker in request.tickers)
         return
-    origin = _origin(CANDLES_ENDPOINT)
-    answered = {market.market_ticker: market.candlesticks for market in answer.markets}
     for ticker in request.tickers:
-        if ticker not in answered:
-            yield Problem(f"candles of {ticker}", "Kalshi's live tier knows no such market")
-            continue
-        yield WindowRow(
-            market_ticker=ticker,
-            interval_min=request.interval_min,
-            window_start=datetime.fromtimestamp(request.start, UTC),
-            window_end=datetime.fromtimestamp(request.end, UTC),
-            payload=bytes(answered[ticker]),
-            origin=origin,
-        )
+        if ticker in answered:
+            yield WindowRow(
+                market_ticker=ticker,
+                interval_min=request.interval_min,
+                window_start=datetime.fromtimestamp(request.start, UTC),
+                window_end=datetime.fromtimestamp(request.end, UTC),
+                payload=b"[" + b",".join(map(bytes, answered[ticker])) + b"]",
+                origin=origin,
+            )
+        else:
+            why = f"the {request.tier} tier knows no such market"
+            yield Problem(f"candles of {ticker}", why, missing=ticker)
 
 
-def _listed_events(api: KalshiApi, tickers: Iterable[str]) -> Iterator[Listing]:
-    """Follows the cursor to its end: a page may be empty before it (API.md 5.6)."""
+def _candles_by_market(
+    api: KalshiApi, request: CandleRequest
+) -> tuple[dict[str, list[msgspec.Raw]], Origin]:
     params: dict[str, str | int] = {
-        "tickers": ",".join(tickers),
-        "with_nested_markets": "true",
-        "limit": EVENTS_PAGE,
+        # the API's window includes both ends, ours begins after its start
+        "start_ts": request.start + 1,
+        "end_ts": request.end,
+        "period_interval": request.interval_min,
     }
+    if request.tier == HISTORICAL:
+        (ticker,) = request.tickers
+        path = HISTORICAL_CANDLES_ENDPOINT.format(ticker=quote(ticker, safe=""))
+        single = api.get(path, params, _HistoricalCandlesAnswer)
+        return {ticker: single.candlesticks or []}, _origin(HISTORICAL_CANDLES_ENDPOINT, HISTORICAL)
+    params["market_tickers"] = ",".join(request.tickers)
+    answer = api.get(CANDLES_ENDPOINT, params, _CandlesAnswer)
+    answered = {market.market_ticker: market.candlesticks or [] for market in answer.markets or ()}
+    return answered, _origin(CANDLES_ENDPOINT, LIVE)
+
+
+Page = TypeVar("Page", _EventsPage, _MarketsPage)
+
+
+def _pages(
+    api: KalshiApi, endpoint: str, params: Params, page_type: type[Page], tier: str
+) -> Iterator[tuple[Page, Origin]]:
+    """Follow the cursor to its end: a page may be empty before it (API.md 5.6)."""
+    query = dict(params)
+    seen: set[str] = set()
     while True:
-        page = api.get(EVENTS_ENDPOINT, params, _EventsPage)
-        for event in page.events:
-            yield _listing(event, _origin(EVENTS_ENDPOINT))
+        page = api.get(endpoint, query, page_type)
+        yield page, _origin(endpoint, tier)
         if not page.cursor:
             return
-        params["cursor"] = page.cursor
+        if page.cursor in seen:
+            raise ApiError(f"GET {endpoint}: the pages go round in a circle; run it again later")
+        seen.add(page.cursor)
+        query["cursor"] = page.cursor
 
 
 def _single_event(api: KalshiApi, ticker: str) -> Listing | Problem:
@@ -165,26 +296,39 @@ def _single_event(api: KalshiApi, ticker: str) -> Listing | Problem:
         raise
     except ApiError as error:
         return Problem(f"event {ticker}", str(error))
-    return _listing(answer.event, _origin(EVENT_ENDPOINT))
+    return _listing(answer.event, _origin(EVENT_ENDPOINT, LIVE))
 
 
-def _listing(event: msgspec.Raw, origin: Origin) -> Listing:
+def _listing(event: msgspec.Raw, origin: Origin) -> Listing | Problem:
     """Split an event object into its own row and one row for each nested market."""
-    view = msgspec.json.decode(event, type=EventObject)
-    members = msgspec.json.decode(event, type=dict[str, msgspec.Raw])
+    try:
+        view = msgspec.json.decode(event, type=EventObject)
+        members = msgspec.json.decode(event, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError as error:
+        return Problem(f"an event of {origin.endpoint}", f"is no event object ({error})")
     members.pop("markets", None)
     return Listing(
         EventRow(text_or_none(view.event_ticker), msgspec.json.encode(members), origin),
-        tuple(_market_row(market, origin) for market in view.markets or ()),
+        text_or_none(view.series_ticker),
+        tuple(_market_found(market, origin) for market in view.markets or ()),
     )
 
 
-def _market_row(market: msgspec.Raw, origin: Origin) -> MarketRow:
-    view = msgspec.json.decode(market, type=MarketObject)
-    return MarketRow(
+def _market_found(market: msgspec.Raw, origin: Origin) -> MarketFound | Problem:
+    try:
+        view = msgspec.json.decode(market, type=MarketObject)
+    except msgspec.ValidationError as error:
+        return Problem(f"a market of {origin.endpoint}", f"is no market object ({error})")
+    row = MarketRow(
         text_or_none(view.ticker), text_or_none(view.event_ticker), bytes(market), origin
     )
+    return MarketFound(row, view.market())
 
 
-def _origin(endpoint: str) -> Origin:
-    return Origin(endpoint, LIVE, datetime.now(UTC))
+def _series_row(series: msgspec.Raw, origin: Origin) -> SeriesRow:
+    view = msgspec.json.decode(series, type=_SeriesObject)
+    return SeriesRow(text_or_none(view.ticker), bytes(series), origin)
+
+
+def _origin(endpoint: str, tier: str) -> Origin:
+    return Origin(endpoint, tier, datetime.now(UTC))

@@ -10,6 +10,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.errors import WarehouseError, first_line
+from pipelines.source import kalshi_source
 from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
 
 
@@ -18,7 +19,6 @@ class Lander:
 
     def __init__(self, warehouse: Warehouse) -> None:
         warehouse.work_folder.mkdir(parents=True, exist_ok=True)
-        self._warehouse = warehouse
         self._pipeline = dlt.pipeline(
             pipeline_name="kalshi",
             destination=dlt.destinations.postgres(
@@ -41,16 +41,62 @@ class Lander:
                 self._pipeline.run()
         return pending
 
+    def adopt_orphans(self, connection: Connection) -> int:
+        """Finish loads whose rows are in but of which dlt lost the record; returns how many.
+
+        A load killed together with its working folder leaves committed files under a load id that
+        `_dlt_loads` never names. Each of their rows is whole, so they count like any other.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute("select to_regclass(%s) is not null", [f"{RAW_SCHEMA}._dlt_loads"])
+            if cursor.fetchone() == (False,):
+                return 0
+            tables = " union all ".join(
+                DISTINCT_LOADS.format(schema=RAW_SCHEMA, table=table)
+                for table in RAW_TABLES
+                if _exists(connection, table)
+            )
+            cursor.execute(
+                f"""
+                insert into {RAW_SCHEMA}._dlt_loads (load_id, schema_name, status, inserted_at)
+                select distinct load_id, 'kalshi', 0, now() from ({tables}) as landed
+                where load_id is not null
+                except
+                select load_id, 'kalshi', 0, now() from {RAW_SCHEMA}._dlt_loads
+                """
+            )
+            return cursor.rowcount
+
     def land(self, source: DltSource) -> None:
         """Land a source as one package. All of its rows are in, or WarehouseError is raised."""
         with _one_line_errors():
             info = self._pipeline.run(source, loader_file_format="csv")
             info.raise_on_failed_jobs()
 
-    def tune(self) -> None:
-        """Index and compress the raw tables, once they exist."""
-        with self._warehouse.connect() as connection:
-            _tune_tables(connection)
+    def create_tables(self, connection: Connection) -> None:
+        """Make the raw tables, with their indexes and compression, unless they are there."""
+        if all(_exists(connection, table) for table in RAW_TABLES):
+            return
+        self.land(kalshi_source(series=(), events=(), markets=(), candlesticks=()))
+        _tune_tables(connection)
+
+
+DISTINCT_LOADS = """
+(with recursive loads as (
+    select min(_dlt_load_id) as load_id from {schema}.{table}
+    union all
+    select (select min(_dlt_load_id) from {schema}.{table} where _dlt_load_id > loads.load_id)
+    from loads where loads.load_id is not null
+) select load_id from loads)
+"""
+"""The load ids of a table, one index look-up each instead of reading every row."""
+
+
+def _exists(connection: Connection, table: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("select to_regclass(%s) is not null", [f"{RAW_SCHEMA}.{table}"])
+        (found,) = cursor.fetchone() or (False,)
+    return bool(found)
 
 
 def _tune_tables(connection: Connection) -> None:

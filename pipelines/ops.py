@@ -69,8 +69,7 @@ def hold_lock(warehouse: Warehouse, *, wait: bool) -> Iterator[Connection]:
     Raises BusyError when another load holds the lock, unless `wait`. The lock goes with the
     connection, so a killed load leaves none behind.
     """
-    with warehouse.connect() as connection:
-        connection.autocommit = True
+    with warehouse.connect(autocommit=True) as connection:
         while not _try_lock(connection):
             if not wait:
                 raise BusyError(

@@ -127,6 +127,15 @@ def _single_requests(windows: Iterable[Window], interval_min: int) -> Iterator[C
             yield CandleRequest((window.ticker,), start, end, interval_min, HISTORICAL)
 
 
+def retry_in_historical(request: CandleRequest, tickers: Iterable[str]) -> list[CandleRequest]:
+    """The same window for markets that turned out not to be in the live tier."""
+    windows = [
+        Window(ticker, request.start, request.end, request.start, request.end, HISTORICAL)
+        for ticker in tickers
+    ]
+    return list(_single_requests(windows, request.interval_min))
+
+
 def batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
     """`items` in tuples of `size`, the last one shorter. (Python 3.12 has its own.)"""
     iterator = iter(items)

@@ -4,10 +4,13 @@ dlt resolves the settings, in its own order: an argument, the environment
 (`SOURCES__KALSHI__RATE=5`), `.dlt/config.toml` under `[sources.kalshi]`, the default here.
 """
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 from dlt.common.configuration import configspec, resolve_configuration
 from dlt.common.configuration.exceptions import ConfigurationException
@@ -92,9 +95,10 @@ def load_settings(arguments: Mapping[str, Any]) -> LoadSettings:
     if explicit.keys() & {*NAMES, "status", "min_volume"}:
         explicit = {name: [] for name in NAMES} | explicit
     try:
-        settings = resolve_configuration(
-            LoadSettings(), sections=SECTIONS, explicit_value=explicit or None
-        )
+        with _ours_alone():
+            settings = resolve_configuration(
+                LoadSettings(), sections=SECTIONS, explicit_value=explicit or None
+            )
     except ConfigurationException as error:
         raise UsageError(f"settings ([sources.kalshi]): {first_line(error)}") from error
     for name in (*NAMES, "intervals", "status"):
@@ -103,6 +107,17 @@ def load_settings(arguments: Mapping[str, Any]) -> LoadSettings:
     settings.api_url = settings.api_url.rstrip("/")
     _check(settings)
     return settings
+
+
+@contextmanager
+def _ours_alone() -> Iterator[None]:
+    """dlt also reads variables without their section: RATE or STATUS of another program."""
+    strays = {name.upper() for name in LoadSettings.get_resolvable_fields()}
+    kept = {name: os.environ.pop(name) for name in strays if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _check(settings: LoadSettings) -> None:
@@ -116,12 +131,22 @@ def _check(settings: LoadSettings) -> None:
     for interval in settings.intervals or []:
         if interval not in INTERVALS:
             raise UsageError(f"--interval {interval} is none of Kalshi's: choose 1, 60 or 1440")
-    if not settings.api_url.startswith(("http://", "https://")):
-        raise UsageError(f"KALSHI_API_URL {settings.api_url!r} must begin with https:// or http://")
+    if not _is_address(settings.api_url):
+        raise UsageError(
+            f"KALSHI_API_URL {settings.api_url!r} is no address: it begins with https://"
+        )
     for name in ("rate", "attempts", "timeout", "workers"):
-        if getattr(settings, name) <= 0:
-            raise UsageError(f"setting {name} must be more than 0")
-    if settings.min_volume < 0:
+        if not 0 < getattr(settings, name) < math.inf:
+            raise UsageError(f"setting {name} must be more than 0, and finite")
+    if not 0 <= settings.min_volume < math.inf:
         raise UsageError("--min-volume must not be below 0")
     if settings.log_format not in LOG_FORMATS:
         raise UsageError(f"--log-format {settings.log_format} is none of text, json")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

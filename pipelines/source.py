@@ -16,7 +16,7 @@ import dlt
 from dlt.common.schema.typing import TColumnSchema
 from dlt.extract import DltResource
 
-from pipelines.records import EventRow, MarketRow, Origin, WindowRow
+from pipelines.records import EventRow, MarketRow, Origin, SeriesRow, WindowRow
 from pipelines.sanitize import is_sanitized
 
 PAYLOAD_COLUMNS: list[TColumnSchema] = [
@@ -60,6 +60,11 @@ MARKETS = RawTable(
     ],
     lambda row: (row.market_ticker, row.event_ticker),
 )
+SERIES = RawTable(
+    "series",
+    [{"name": "series_ticker", "data_type": "text"}],
+    lambda row: (row.series_ticker,),
+)
 CANDLESTICKS = RawTable(
     "candlesticks",
     [
@@ -77,16 +82,19 @@ def kalshi_source(
     events: Iterable[EventRow] | None = None,
     markets: Iterable[MarketRow] | None = None,
     candlesticks: Iterable[WindowRow] | None = None,
+    series: Iterable[SeriesRow] | None = None,
 ) -> list[DltResource]:
-    """Kalshi's events, markets and candlesticks as append-only raw tables.
+    """Kalshi's series, events, markets and candlesticks as append-only raw tables.
 
     Args:
         events: rows of `kalshi_raw.events`, consumed once, while dlt extracts. None leaves the
             table alone; no rows create it.
         markets: rows of `kalshi_raw.markets`.
         candlesticks: rows of `kalshi_raw.candlesticks`.
+        series: rows of `kalshi_raw.series`.
     """
     given: tuple[tuple[RawTable, Iterable[Any] | None], ...] = (
+        (SERIES, series),
         (EVENTS, events),
         (MARKETS, markets),
         (CANDLESTICKS, candlesticks),

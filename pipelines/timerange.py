@@ -29,6 +29,11 @@ class TimeRange:
     until: int
     is_life: bool = False
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether each market goes on where it ended."""
+        return self.since is None and not self.is_life
+
 
 def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
     """The range that the two texts ask for, as seen at `now`.
@@ -37,10 +42,10 @@ def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
     2.9). Raises UsageError on anything unreadable.
     """
     last_minute = int(now) // MINUTE * MINUTE
-    end = min(_moment("until", until, now), last_minute) if until else last_minute
+    end = min(_moment("until", until, now), last_minute) if until is not None else last_minute
     if since is None:
         # who names an end alone means the day before it, not all since the last load
-        return TimeRange(end - DEFAULT_LOOK_BACK if until else None, end)
+        return TimeRange(end - DEFAULT_LOOK_BACK if until is not None else None, end)
     if since.strip().lower() == OPEN:
         return TimeRange(None, end, is_life=True)
     start = _moment("since", since, now)
@@ -54,17 +59,20 @@ def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
 
 def _moment(name: str, text: str, now: float) -> int:
     text = text.strip()
-    if ago := AGO.fullmatch(text.lower()):
-        return int(now) - int(ago[1]) * SECONDS[ago[2]]
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        if ago := AGO.fullmatch(text.lower()):
+            seconds = int(now) - int(ago[1]) * SECONDS[ago[2]]
+        else:
+            moment = datetime.fromisoformat(text)
+            seconds = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        _iso(seconds)
+    except (ValueError, OverflowError):
         also = ", `open`" if name == "since" else ""
         raise UsageError(
             f"--{name} {text!r} is no time: give an ISO date or time (2026-11-22, "
             f"2026-11-22T14:30Z), or how long ago (90m, 24h, 7d){also}"
         ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return seconds
 
 
 def _iso(moment: int) -> str:

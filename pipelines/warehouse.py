@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from pipelines.paths import PROJECT_ROOT, dlt_data_folder
 
 RAW_SCHEMA = "kalshi_raw"
 TYPED_SCHEMA = "kalshi"
-RAW_TABLES = ("events", "markets", "candlesticks")
+RAW_TABLES = ("series", "events", "markets", "candlesticks")
 TYPED_TABLES = ("events", "markets", "candles")
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
@@ -36,21 +37,28 @@ class Warehouse:
     user: str
     password: str = field(repr=False)
     dbname: str
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str] = field(repr=False)
     """Further libpq parameters by their libpq names, such as sslmode."""
     work_folder: Path
     """dlt's working folder for this warehouse: packages not yet landed wait there."""
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """A connection that commits when the block ends well and is closed in any case."""
+    def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
+        """A connection that is closed with the block, and commits when it ends well.
+
+        With `autocommit` each statement commits, but those in a block of `with connection`.
+        """
         try:
             connection = psycopg2.connect(**self._libpq_keywords())
         except psycopg2.OperationalError as error:
             raise WarehouseError(f"warehouse {self}: {first_line(error)}") from error
         try:
-            with connection:
+            if autocommit:
+                connection.autocommit = True
                 yield connection
+            else:
+                with connection:
+                    yield connection
         except psycopg2.OperationalError as error:
             raise WarehouseError(
                 f"warehouse {self}: {first_line(error)}; what landed before is kept, run it again"
@@ -78,7 +86,8 @@ class Warehouse:
             "PGDATABASE": self.dbname,
         }
         for keyword, value in self.parameters.items():
-            environment[_environment_name(keyword)] = value
+            if name := _environment_name(keyword):
+                environment[name] = value
         return environment
 
     def __str__(self) -> str:
@@ -93,8 +102,8 @@ def open_warehouse(database_url: str | None, pgdata_dir: Path) -> Warehouse:
     """
     if database_url:
         return _connect_first(database_url, work_parent=dlt_data_folder() / "pipelines")
-    folder = pgdata_dir if pgdata_dir.is_absolute() else PROJECT_ROOT / pgdata_dir
-    return _connect_first(EmbeddedServer(folder).start(), work_parent=folder / "pipelines")
+    server = EmbeddedServer(PROJECT_ROOT / pgdata_dir)
+    return _connect_first(server.start(), work_parent=server.folder / "pipelines")
 
 
 def _connect_first(url: str, work_parent: Path) -> Warehouse:
@@ -103,10 +112,11 @@ def _connect_first(url: str, work_parent: Path) -> Warehouse:
     try:
         connection = psycopg2.connect(url, connect_timeout=CONNECT_SECONDS)
     except psycopg2.OperationalError as error:
+        # without the cause: its text may quote a part of the password
         raise WarehouseError(
-            f"DATABASE_URL: {first_line(error)}; check the address, or unset DATABASE_URL to use "
-            "the embedded server"
-        ) from error
+            f"DATABASE_URL: {_without_secrets(error, url)}; check the address, or unset "
+            "DATABASE_URL to use the embedded server"
+        ) from None
     try:
         if connection.server_version < OLDEST_SERVER * 10_000:
             raise WarehouseError(
@@ -138,28 +148,44 @@ def _parse(url: str) -> dict[str, str]:
     try:
         return dict(psycopg2.extensions.parse_dsn(url))
     except psycopg2.ProgrammingError as error:
-        reason = first_line(error)
         raise UsageError(
-            "DATABASE_URL can't be read as a libpq URL"
-            + ("" if url in reason else f" ({reason})")
-            + "; percent-encode special characters of the password, such as @ as %40"
-        ) from error
+            f"DATABASE_URL can't be read as a libpq URL ({_without_secrets(error, url)}); "
+            "percent-encode special characters of the password, such as @ as %40"
+        ) from None
+
+
+def _without_secrets(error: psycopg2.Error, url: str) -> str:
+    """The error's first line, unless it quotes what may be a piece of a password.
+
+    libpq takes a password's unencoded @ or / for the end of it, and the rest for a host or a port.
+    """
+    reason = first_line(error)
+    after_user = url.partition("://")[2].partition(":")[2]
+    pieces = [piece for piece in re.split(r"[:@/?&=]", after_user.rpartition("@")[0]) if piece]
+    secrets = [*pieces, *re.findall(r"password=([^&]*)", url)]
+    if any(secret and secret in reason for secret in secrets):
+        return "its password part can't be told from the rest"
+    return reason
 
 
 ENVIRONMENT_NAMES = {
     "options": "PGOPTIONS",
     "application_name": "PGAPPNAME",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
     "client_encoding": "PGCLIENTENCODING",
-    "passfile": "PGPASSFILE",
-    "channel_binding": "PGCHANNELBINDING",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "krbsrvname": "PGKRBSRVNAME",
+    "sslpassword": None,
+    "keepalives": None,
+    "keepalives_idle": None,
+    "keepalives_interval": None,
+    "keepalives_count": None,
+    "tcp_user_timeout": None,
+    "replication": None,
 }
-"""Where libpq's variable is not simply PG and the keyword (sslmode: PGSSLMODE) or is known so."""
+"""Where libpq's variable is not PG and the keyword in capitals without `_`; None: it has none."""
 
 
-def _environment_name(keyword: str) -> str:
-    return ENVIRONMENT_NAMES.get(keyword, "PG" + keyword.upper())
+def _environment_name(keyword: str) -> str | None:
+    return ENVIRONMENT_NAMES.get(keyword, "PG" + keyword.replace("_", "").upper())
 
 
 def database_url() -> str | None:

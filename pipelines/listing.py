@@ -1,0 +1,122 @@
+"""Which listing requests a selection takes: the cheapest that hold everything it names."""
+
+from collections.abc import Iterable, Iterator
+
+from pipelines.api import KalshiApi
+from pipelines.fetch import (
+    MULTIVARIATE_ENDPOINT,
+    Listing,
+    MarketFound,
+    Problem,
+    fetch_category,
+    fetch_named_events,
+    fetch_named_markets,
+    list_events,
+    list_markets,
+)
+from pipelines.records import HISTORICAL, SeriesRow
+from pipelines.selection import Selection
+
+SERIES_ONE_BY_ONE = 50
+"""Beyond so many series it is cheaper to read all open events: 56 pages (API.md 7)."""
+
+EVENT_FILTERS = frozenset({"unopened", "open", "closed", "settled"})
+"""The statuses by which /events can filter (API.md 2.1)."""
+
+Outcome = Listing | Problem
+
+
+def list_selection(
+    api: KalshiApi, selection: Selection, category_series: Iterable[SeriesRow]
+) -> Iterator[Outcome]:
+    """Every event that the selection names, with its markets; an event may come more than once.
+
+    A named market comes as a listing of its own, without its event.
+    """
+    if selection.events:
+        yield from fetch_named_events(api, selection.events)
+        for event in selection.events:
+            yield from _historical(api, {"event_ticker": event})
+    if selection.markets:
+        yield from _named_markets(api, selection.markets)
+    series = list(selection.series)
+    series += [row.series_ticker for row in category_series if row.series_ticker]
+    if series or selection.categories:
+        yield from _series(api, selection, list(dict.fromkeys(series)))
+    if selection.is_everything:
+        yield from _everything(api, selection, None)
+
+
+def category_series(api: KalshiApi, selection: Selection) -> list[SeriesRow]:
+    """The series of the selected categories; they land, and they tell which events are meant."""
+    return [row for category in selection.categories for row in fetch_category(api, category)]
+
+
+def _series(api: KalshiApi, selection: Selection, series: list[str]) -> Iterator[Outcome]:
+    if len(series) > SERIES_ONE_BY_ONE:
+        yield from _everything(api, selection, frozenset(series))
+        return
+    for ticker in series:
+        for query in _status_queries(selection):
+            yield from list_events(api, {**query, "series_ticker": ticker})
+        if selection.multivariate:
+            params = {"series_ticker": ticker}
+            yield from list_events(api, params, endpoint=MULTIVARIATE_ENDPOINT)
+        if selection.wants_settled:
+            yield from _historical(api, {"series_ticker": ticker})
+
+
+def _everything(
+    api: KalshiApi, selection: Selection, series: frozenset[str] | None
+) -> Iterator[Outcome]:
+    """The whole exchange, or those of its events that belong to `series`."""
+
+    def is_meant(outcome: Outcome) -> bool:
+        return series is None or isinstance(outcome, Problem) or outcome.series_ticker in series
+
+    for query in _status_queries(selection):
+        yield from filter(is_meant, list_events(api, query))
+    if selection.multivariate:
+        yield from filter(is_meant, list_events(api, {}, endpoint=MULTIVARIATE_ENDPOINT))
+    if selection.wants_settled:
+        for ticker in sorted(series or ()):
+            yield from _historical(api, {"series_ticker": ticker})
+        if series is None:
+            yield from _historical(api, {} if selection.multivariate else {"mve_filter": "exclude"})
+
+
+def _status_queries(selection: Selection) -> list[dict[str, str]]:
+    """One listing for each status that /events can filter by, or one of all where that is less."""
+    if selection.statuses <= EVENT_FILTERS and len(selection.statuses) < len(EVENT_FILTERS):
+        return [{"status": status} for status in sorted(selection.statuses)]
+    return [{}]
+
+
+def _historical(api: KalshiApi, params: dict[str, str]) -> Iterator[Outcome]:
+    """Archived markets. Their events stay in the live tier and land besides."""
+    for found in list_markets(api, params, tier=HISTORICAL):
+        yield found if isinstance(found, Problem) else Listing(None, None, (found,))
+
+
+def _named_markets(api: KalshiApi, tickers: tuple[str, ...]) -> Iterator[Outcome]:
+    missing = set(tickers)
+    for tier_outcomes in (
+        fetch_named_markets(api, tickers),
+        _only_missing(api, tickers, missing),
+    ):
+        for found in tier_outcomes:
+            if isinstance(found, Problem):
+                yield found
+            else:
+                missing.discard(str(found.row.market_ticker))
+                yield Listing(None, None, (found,))
+    for ticker in sorted(missing):
+        yield Problem(f"market {ticker}", "unknown to both tiers; check the ticker's spelling")
+
+
+def _only_missing(
+    api: KalshiApi, tickers: tuple[str, ...], missing: set[str]
+) -> Iterator[MarketFound | Problem]:
+    """The historical tier's answer for what the live one did not know."""
+    left = [ticker for ticker in tickers if ticker in missing]
+    yield from fetch_named_markets(api, left, tier=HISTORICAL)
