@@ -90,7 +90,8 @@ def _build_parser() -> argparse.ArgumentParser:
     add("docs", _docs, "write the dbt docs as one HTML file")
     add("dbt", _dbt, "run any dbt command on the warehouse: dbt [arguments]")
     add("psql", _psql, "open psql on the warehouse: psql [arguments]")
-    add("status", _status, "what is in the warehouse, and how new")
+    status = add("status", _status, "what is in the warehouse, how new, and what is missing")
+    status.add_argument("--json", action="store_true", help="one JSON object, for machines")
     add("stop", _stop, "stop the embedded PostgreSQL")
     return parser
 
@@ -205,10 +206,10 @@ def _psql(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from pipelines.status import read_status, render
+    from pipelines.status import read_status, render, render_json
 
-    warehouse = _warehouse()
-    print(render(read_status(warehouse), warehouse))
+    status = read_status(_warehouse())
+    print(render_json(status) if arguments.json else render(status))
     return 0
 
 

@@ -55,7 +55,11 @@ def count_finished_loads(connection: Connection) -> None:
             from (
                 select
                     *,
-                    least(window_end, fetched_at - %s * interval '1 second') as window_end_for_good
+                    -- whole minutes, so that markets fetched one after the other share an edge
+                    least(
+                        window_end,
+                        date_trunc('minute', fetched_at, 'UTC') - %s * interval '1 second'
+                    ) as window_end_for_good
                 from {RAW_SCHEMA}.candlesticks
                 where _dlt_load_id = any (array(select load_id from new_loads))
             ) as windows

@@ -26,6 +26,10 @@ class WarehouseError(KalshiEltError):
     """The Postgres server can't be started, reached or used."""
 
 
+class RefusedError(WarehouseError):
+    """Postgres refuses a value of a package, which therefore can never land."""
+
+
 class ApiError(KalshiEltError):
     """Kalshi's API gave no usable answer to a request."""
 

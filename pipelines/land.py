@@ -1,15 +1,15 @@
 """Landing rows in `kalshi_raw` through dlt, and settling what an earlier load left behind."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import dlt
+import psycopg2
 from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from pipelines.errors import WarehouseError, first_line
+from pipelines.errors import RefusedError, WarehouseError, first_line
 from pipelines.source import kalshi_source
 from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
 
@@ -36,9 +36,8 @@ class Lander:
         dlt ignores new data, and reports success, while a package is pending.
         """
         pending = len(self._pipeline.list_normalized_load_packages())
-        with _one_line_errors():
-            while self._pipeline.has_pending_data:
-                self._pipeline.run()
+        while self._pipeline.has_pending_data:
+            self._run(None)
         return pending
 
     def adopt_orphans(self, connection: Connection) -> int:
@@ -47,35 +46,68 @@ class Lander:
         A load killed together with its working folder leaves committed files under a load id that
         `_dlt_loads` never names. Each of their rows is whole, so they count like any other.
         """
+        tables = [table for table in RAW_TABLES if _exists(connection, table)]
+        if not tables or not _exists(connection, "_dlt_loads"):
+            return 0
         with connection.cursor() as cursor:
-            cursor.execute("select to_regclass(%s) is not null", [f"{RAW_SCHEMA}._dlt_loads"])
-            if cursor.fetchone() == (False,):
-                return 0
-            tables = " union all ".join(
-                DISTINCT_LOADS.format(schema=RAW_SCHEMA, table=table)
-                for table in RAW_TABLES
-                if _exists(connection, table)
+            loads = " union all ".join(
+                DISTINCT_LOADS.format(schema=RAW_SCHEMA, table=table) for table in tables
             )
             cursor.execute(
                 f"""
                 insert into {RAW_SCHEMA}._dlt_loads (load_id, schema_name, status, inserted_at)
-                select distinct load_id, 'kalshi', 0, now() from ({tables}) as landed
-                where load_id is not null
-                except
-                select load_id, 'kalshi', 0, now() from {RAW_SCHEMA}._dlt_loads
+                select distinct load_id, 'kalshi', 0, now() from ({loads}) as landed
+                where
+                    load_id is not null
+                    and not exists (
+                        select from {RAW_SCHEMA}._dlt_loads
+                        where _dlt_loads.load_id = landed.load_id
+                    )
                 """
             )
             return cursor.rowcount
 
     def land(self, source: DltSource) -> None:
-        """Land a source as one package. All of its rows are in, or WarehouseError is raised."""
-        with _one_line_errors():
-            info = self._pipeline.run(source, loader_file_format="csv")
-            info.raise_on_failed_jobs()
+        """Land a source as one package: all of its rows are in when this returns.
+
+        Raises RefusedError when Postgres refuses a value, WarehouseError when it can't be reached
+        or used: then the package is pending and lands with the next load.
+        """
+        self._run(source)
+
+    def _run(self, source: DltSource | None) -> None:
+        try:
+            if source is None:
+                info = self._pipeline.run()
+            else:
+                info = self._pipeline.run(source, loader_file_format="csv")
+            if info is not None:
+                info.raise_on_failed_jobs()
+        except PipelineStepFailed as error:
+            cause = _root_cause(error)
+            if isinstance(cause, psycopg2.DataError):
+                folder = self._set_aside()
+                raise RefusedError(
+                    f"Postgres refuses a value ({first_line(cause)}); the package's files are kept "
+                    f"in {folder}"
+                ) from error
+            raise WarehouseError(
+                f"landing failed at dlt's step `{error.step}`: {first_line(cause)}; what landed "
+                "before is kept, and the next load lands the rest"
+            ) from error
+
+    def _set_aside(self) -> Path:
+        """Move pending packages aside: one that can never land would block all others."""
+        working = Path(self._pipeline.working_dir)
+        aside = working / "refused"
+        aside.mkdir(exist_ok=True)
+        for package in (working / "load" / "normalized").iterdir():
+            package.rename(aside / package.name)
+        return aside
 
     def create_tables(self, connection: Connection) -> None:
         """Make the raw tables, with their indexes and compression, unless they are there."""
-        if all(_exists(connection, table) for table in RAW_TABLES):
+        if all(_exists(connection, table) for table in (*RAW_TABLES, *map(_index, RAW_TABLES))):
             return
         self.land(kalshi_source(series=(), events=(), markets=(), candlesticks=()))
         _tune_tables(connection)
@@ -92,11 +124,16 @@ DISTINCT_LOADS = """
 """The load ids of a table, one index look-up each instead of reading every row."""
 
 
-def _exists(connection: Connection, table: str) -> bool:
+def _exists(connection: Connection, name: str) -> bool:
+    """Whether the raw schema has a table or an index of that name."""
     with connection.cursor() as cursor:
-        cursor.execute("select to_regclass(%s) is not null", [f"{RAW_SCHEMA}.{table}"])
+        cursor.execute("select to_regclass(%s) is not null", [f"{RAW_SCHEMA}.{name}"])
         (found,) = cursor.fetchone() or (False,)
     return bool(found)
+
+
+def _index(table: str) -> str:
+    return f"idx_{table}_dlt_load_id"
 
 
 def _tune_tables(connection: Connection) -> None:
@@ -106,8 +143,7 @@ def _tune_tables(connection: Connection) -> None:
         (has_lz4,) = cursor.fetchone() or (False,)
         for table in RAW_TABLES:
             cursor.execute(
-                f"create index if not exists idx_{table}_dlt_load_id "
-                f"on {RAW_SCHEMA}.{table} (_dlt_load_id)"
+                f"create index if not exists {_index(table)} on {RAW_SCHEMA}.{table} (_dlt_load_id)"
             )
             if has_lz4:
                 cursor.execute(
@@ -136,18 +172,7 @@ def _credentials(warehouse: Warehouse) -> PostgresCredentials:
     return credentials
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except PipelineStepFailed as error:
-        raise WarehouseError(
-            f"landing failed at dlt's step `{error.step}`: {_root_cause(error)}; what "
-            "landed before is kept, and the next load lands the rest"
-        ) from error
-
-
-def _root_cause(error: BaseException) -> str:
+def _root_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
-    return first_line(error)
+    return error

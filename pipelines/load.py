@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from pipelines import catalog, coverage
 from pipelines.api import KalshiApi
 from pipelines.catalog import Scope
-from pipelines.errors import ApiError, ApiUnreachableError
+from pipelines.errors import ApiError, ApiUnreachableError, RefusedError
 from pipelines.fetch import (
     Listing,
     MarketFound,
@@ -33,9 +33,6 @@ from pipelines.settings import LoadSettings
 from pipelines.source import kalshi_source
 from pipelines.timerange import TimeRange
 from pipelines.warehouse import Warehouse
-
-REQUESTS_PER_PACKAGE = 50
-"""Candle requests that land together: at most 500,000 candles, which a kill can cost at most."""
 
 OBJECTS_PER_PACKAGE = 5_000
 """Events and markets that land together: about 12 MB (2.3 kB a market, API.md 7)."""
@@ -155,8 +152,13 @@ class _Load:
         if self.settings.dry_run:
             self.lander.create_tables(self.connection)
             return
-        if pending := self.lander.settle():
-            self.log.say(f"landed {count(pending, 'package')} that an earlier load left pending")
+        try:
+            if pending := self.lander.settle():
+                self.log.say(
+                    f"landed {count(pending, 'package')} that an earlier load left pending"
+                )
+        except RefusedError as error:
+            self.summary.problems.append(Problem("what an earlier load left pending", str(error)))
         if orphans := self.lander.adopt_orphans(self.connection):
             self.log.say(f"adopted {count(orphans, 'load')} of which dlt had lost the record")
         self.lander.create_tables(self.connection)
@@ -240,7 +242,11 @@ class _Load:
             != catalog.payload_hash(one.row.payload)
         ]
         if event_rows or market_rows:
-            self.lander.land(kalshi_source(events=event_rows, markets=market_rows))
+            try:
+                self.lander.land(kalshi_source(events=event_rows, markets=market_rows))
+            except RefusedError as error:
+                self.summary.problems.append(Problem("a package of events and markets", str(error)))
+                return
         series = {row.event_ticker: series for row, series in events if row.event_ticker and series}
         catalog.record_events(self.connection, events)
         catalog.record_markets(self.connection, found, series)
@@ -296,8 +302,11 @@ class _Load:
             self._report_plan(requests)
             return
         with self.log.requests(len(requests)) as reporter:
-            for package in batched(requests, REQUESTS_PER_PACKAGE):
-                self.lander.land(kalshi_source(candlesticks=self._rows(package, reporter)))
+            for package in batched(requests, self.settings.requests_per_package):
+                try:
+                    self.lander.land(kalshi_source(candlesticks=self._rows(package, reporter)))
+                except RefusedError as error:
+                    self._note(Problem("a package of candles", str(error)))
                 if self._is_over():
                     break
         coverage.count_finished_loads(self.connection)

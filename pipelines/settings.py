@@ -64,6 +64,8 @@ class LoadSettings(BaseConfiguration):
     """How often one request is tried in all."""
     timeout: float = 30.0
     """Seconds to wait for an answer's next bytes."""
+    requests_per_package: int = 50
+    """Candle requests that land together: at most 500,000 candles, which a kill can cost."""
     wait: bool = False
     """Wait for another load on the warehouse to end, instead of giving up."""
     dry_run: bool = False
@@ -135,7 +137,7 @@ def _check(settings: LoadSettings) -> None:
         raise UsageError(
             f"KALSHI_API_URL {settings.api_url!r} is no address: it begins with https://"
         )
-    for name in ("rate", "attempts", "timeout", "workers"):
+    for name in ("rate", "attempts", "timeout", "workers", "requests_per_package"):
         if not 0 < getattr(settings, name) < math.inf:
             raise UsageError(f"setting {name} must be more than 0, and finite")
     if not 0 <= settings.min_volume < math.inf:

@@ -20,7 +20,7 @@ from pipelines.paths import PROJECT_ROOT, dlt_data_folder
 RAW_SCHEMA = "kalshi_raw"
 TYPED_SCHEMA = "kalshi"
 RAW_TABLES = ("series", "events", "markets", "candlesticks")
-TYPED_TABLES = ("events", "markets", "candles")
+TYPED_TABLES = ("series", "events", "markets", "candles")
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
 

@@ -106,6 +106,7 @@ typed as (
         newest_answers.risk_limit_cents,
         newest_answers.fractional_trading_enabled,
 
+        null::timestamptz as gone_at,
         newest_answers.fetched_at,
         now() as updated_at
     from newest_answers
