@@ -5,6 +5,7 @@ Exit status 0: done. 1: something asked for could not be done, the last lines sa
 """
 
 import argparse
+import json
 import logging
 import os
 import subprocess
@@ -161,6 +162,9 @@ def _load(arguments: argparse.Namespace) -> int:
     settings = load_settings({name: getattr(arguments, name) for name in LOAD_NAMES})
     wanted = parse_range(settings.since, settings.until, now=time.time())
     summary = load(settings, wanted, _warehouse())
+    if settings.log_format == "json":
+        print(json.dumps(summary.fields()))
+        return summary.exit_status
     print(summary)
     for line in shown_problems(summary.problems):
         print(f"kalshi-elt: not landed: {line}", file=sys.stderr)

@@ -59,7 +59,7 @@ class Warehouse:
             else:
                 with connection:
                     yield connection
-        except psycopg2.OperationalError as error:
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             raise WarehouseError(
                 f"warehouse {self}: {first_line(error)}; what landed before is kept, run it again"
             ) from error

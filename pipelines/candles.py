@@ -1,0 +1,139 @@
+"""Asking for the candles that are wanted and not covered, and landing them."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from pipelines import catalog, coverage
+from pipelines.catalog import Scope
+from pipelines.context import LoadContext
+from pipelines.errors import ApiError, ApiUnreachableError, RefusedError
+from pipelines.fetch import (
+    CANDLES_ENDPOINT,
+    HISTORICAL_CANDLES_ENDPOINT,
+    MarketFound,
+    Problem,
+    fetch_candles,
+    fetch_cutoff,
+)
+from pipelines.parallel import in_parallel
+from pipelines.plan import CandleRequest, batched, plan_requests, retry_in_historical
+from pipelines.progress import Reporter
+from pipelines.records import HISTORICAL, LIVE, Market, WindowRow
+from pipelines.source import kalshi_source
+
+MarketInTier = tuple[Market, str]
+"""A market and the tier that holds its candles."""
+
+
+def plan(context: LoadContext, chosen: Iterable[MarketFound], scope: Scope) -> list[CandleRequest]:
+    """The requests for all that is wanted of the chosen markets and not covered.
+
+    A load that goes on also takes up what is missing of markets that are not listed any more.
+    """
+    markets = [(one.market, one.tier) for one in chosen if one.market]
+    if context.wanted.goes_on:
+        known = {market.ticker for market, _ in markets}
+        unfinished = catalog.unfinished(context.connection, scope)
+        markets += [(market, LIVE) for market in unfinished if market.ticker not in known]
+    markets = _in_their_tiers(context, markets)
+    requests: list[CandleRequest] = []
+    for interval in context.settings.intervals or []:
+        windows = coverage.gaps(
+            context.connection,
+            coverage.lives(markets, context.wanted, interval),
+            interval,
+            again=context.settings.again,
+            record=not context.settings.dry_run,
+        )
+        requests += plan_requests(windows, interval)
+    return requests
+
+
+def fetch_and_land(context: LoadContext, requests: list[CandleRequest]) -> None:
+    """Land the requests' windows in packages of bounded size, then count them as covered."""
+    with context.log.requests(len(requests)) as reporter:
+        for package in batched(requests, context.settings.requests_per_package):
+            rows = _rows(context, package, reporter)
+            try:
+                context.lander.land(kalshi_source(candlesticks=rows))
+            except RefusedError as error:
+                context.summary.note(Problem("a package of candles", str(error)))
+            if context.summary.is_over:
+                break
+    coverage.count_finished_loads(context.connection)
+
+
+def report(context: LoadContext, requests: list[CandleRequest]) -> str:
+    """A dry run's plan, as text."""
+    endpoints = {LIVE: CANDLES_ENDPOINT, HISTORICAL: HISTORICAL_CANDLES_ENDPOINT}
+    context.summary.planned = Counter(endpoints[request.tier] for request in requests)
+    windows = sum(len(request.tickers) for request in requests)
+    rate = context.settings.rate
+    return "\n".join(
+        (
+            f"markets    {context.summary.selected:,}",
+            f"windows    {windows:,}",
+            *(
+                f"requests   {number:,} GET {endpoint}"
+                for endpoint, number in sorted(context.summary.planned.items())
+            ),
+            f"duration   {len(requests) / rate:,.0f} s at {rate:g} requests/s",
+        )
+    )
+
+
+def _in_their_tiers(context: LoadContext, markets: list[MarketInTier]) -> list[MarketInTier]:
+    """The cutoff decides where a settled market's candles are (API.md 2.12)."""
+    if not any(market.settled and tier == LIVE for market, tier in markets):
+        return markets
+    try:
+        cutoff = fetch_cutoff(context.api)
+    except ApiUnreachableError:
+        raise
+    except ApiError as error:
+        # the live tier is asked first then, and what it leaves out of the historical one
+        context.summary.note(Problem("the historical tier's cutoff", str(error)))
+        return markets
+    return [
+        (market, HISTORICAL if market.settled and market.settled < cutoff else tier)
+        for market, tier in markets
+    ]
+
+
+def _rows(
+    context: LoadContext, requests: Iterable[CandleRequest], reporter: Reporter
+) -> Iterator[WindowRow]:
+    """Fetch while dlt extracts. An exception in here would cost the whole package."""
+
+    def fetch(request: CandleRequest) -> list[WindowRow | Problem]:
+        return [] if context.summary.is_over else _fetch(context, request)
+
+    for outcomes in in_parallel(fetch, requests, context.settings.workers):
+        candles = 0
+        for outcome in outcomes:
+            if isinstance(outcome, Problem):
+                context.summary.note(outcome)
+                continue
+            candles += outcome.candles
+            context.summary.windows += 1
+            yield outcome
+        context.summary.candles += candles
+        reporter.advance(candles)
+
+
+def _fetch(context: LoadContext, request: CandleRequest) -> list[WindowRow | Problem]:
+    """A request's rows; what the live tier left out is asked of the historical one."""
+    try:
+        outcomes = list(fetch_candles(context.api, request))
+        missing = [
+            outcome.missing
+            for outcome in outcomes
+            if isinstance(outcome, Problem) and outcome.missing and request.tier == LIVE
+        ]
+        if missing:
+            outcomes = [outcome for outcome in outcomes if isinstance(outcome, WindowRow)]
+            for other in retry_in_historical(request, missing):
+                outcomes += fetch_candles(context.api, other)
+        return outcomes
+    except ApiUnreachableError as error:
+        return [Problem("candles not yet fetched", str(error), is_final=True)]

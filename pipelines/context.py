@@ -1,0 +1,53 @@
+"""What the steps of one load share."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from pipelines.api import KalshiApi
+from pipelines.land import Lander
+from pipelines.progress import Log
+from pipelines.selection import Selection
+from pipelines.settings import LoadSettings
+from pipelines.summary import LoadSummary
+from pipelines.timerange import TimeRange
+from pipelines.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class LoadContext:
+    """One load: what is asked for, whom to ask, where it lands, what came of it."""
+
+    settings: LoadSettings
+    selection: Selection
+    wanted: TimeRange
+    connection: Connection
+    """The connection that holds the lock; each statement commits."""
+    api: KalshiApi
+    lander: Lander
+    log: Log
+    summary: LoadSummary
+    started_at: datetime
+
+
+def make_context(
+    settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse, connection: Connection
+) -> LoadContext:
+    """The context of a load that begins now."""
+    return LoadContext(
+        settings=settings,
+        selection=settings.selection(),
+        wanted=wanted,
+        connection=connection,
+        api=KalshiApi(
+            settings.api_url,
+            rate=settings.rate,
+            attempts=settings.attempts,
+            timeout=settings.timeout,
+        ),
+        lander=Lander(warehouse),
+        log=Log(settings.log_format),
+        summary=LoadSummary(is_dry_run=settings.dry_run),
+        started_at=datetime.now(UTC),
+    )

@@ -1,0 +1,210 @@
+"""Listing what is selected, following what the listing leaves out, landing what changed."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from pipelines import catalog
+from pipelines.catalog import Scope
+from pipelines.context import LoadContext
+from pipelines.errors import ApiError, ApiUnreachableError, RefusedError
+from pipelines.fetch import (
+    Listing,
+    MarketFound,
+    Problem,
+    fetch_named_events,
+    fetch_named_markets,
+    fetch_series,
+)
+from pipelines.listing import Outcome, category_series, list_selection
+from pipelines.records import HISTORICAL, LIVE, EventRow, SeriesRow
+from pipelines.source import kalshi_source
+from pipelines.summary import count
+
+OBJECTS_PER_PACKAGE = 5_000
+"""Events and markets that land together: about 12 MB (2.3 kB a market, API.md 7)."""
+
+SERIES_ONE_BY_ONE = 20
+"""Beyond so many series the list of all, 18 MB (API.md 2.10), is quicker at 8 requests/s."""
+
+EventFound = tuple[EventRow, str | None]
+"""An event's row and its series."""
+
+
+class Crawl:
+    """One pass over the selected part of the exchange."""
+
+    def __init__(self, context: LoadContext) -> None:
+        self._context = context
+        self._connection = context.connection
+        self._summary = context.summary
+        self._listed: set[str | None] = set()
+        self.chosen: dict[str, MarketFound] = {}
+        """Markets to ask candles for, by ticker."""
+
+    def run(self) -> Scope:
+        """List, follow and land; returns which known markets the load is responsible for.
+
+        Raises ApiUnreachableError when there is no API, ApiError when a category gets no answer.
+        """
+        selection = self._context.selection
+        series_rows = category_series(self._context.api, selection)
+        series = tuple(row.series_ticker for row in series_rows if row.series_ticker)
+        scope = Scope(selection, (*selection.series, *series))
+        with self._noting("a part of the listing"):
+            self._take(list_selection(self._context.api, selection, series_rows))
+        with self._noting("markets that the listing left out"):
+            self._follow(scope)
+        self._complete_series()
+        self._summary.selected = len(self.chosen)
+        return scope
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """What one request can't bring stops nothing else."""
+        try:
+            yield
+        except ApiUnreachableError:
+            raise
+        except ApiError as error:
+            self._summary.note(Problem(what, str(error)))
+
+    def _take(self, outcomes: Iterable[Outcome], *, are_followed: bool = False) -> None:
+        """Land listed events and markets in packages of bounded size, and choose among them."""
+        package: list[Listing] = []
+        size = 0
+        for outcome in outcomes:
+            if isinstance(outcome, Problem):
+                self._summary.note(outcome)
+                continue
+            package.append(outcome)
+            size += 1 + len(outcome.markets)
+            if size >= OBJECTS_PER_PACKAGE:
+                self._take_package(package, are_followed)
+                package, size = [], 0
+        if package:
+            self._take_package(package, are_followed)
+
+    def _take_package(self, listings: list[Listing], are_followed: bool) -> None:
+        found = self._distinct_markets(listings)
+        self._choose(found, are_followed)
+        if self._context.settings.dry_run:
+            return
+        events = [(listing.event, listing.series_ticker) for listing in listings if listing.event]
+        events += self._missing_events(found, {row.event_ticker for row, _ in events})
+        self._land(events, found)
+
+    def _distinct_markets(self, listings: Iterable[Listing]) -> list[MarketFound]:
+        """Each market once. Where the tiers overlap the live copy counts: it is listed first."""
+        found: dict[str | None, MarketFound] = {}
+        for one in (market for listing in listings for market in listing.markets):
+            if isinstance(one, Problem):
+                self._summary.note(one)
+            elif one.tier == LIVE or one.row.market_ticker not in self._listed:
+                found.setdefault(one.row.market_ticker, one)
+        self._listed |= found.keys()
+        return list(found.values())
+
+    def _choose(self, found: Iterable[MarketFound], are_followed: bool) -> None:
+        selection = self._context.selection
+        named_events, named_markets = set(selection.events), set(selection.markets)
+        for one in found:
+            if one.market is None:
+                continue
+            is_named = one.market.event_ticker in named_events or one.market.ticker in named_markets
+            if are_followed or selection.wants(one.market, is_named=is_named):
+                self.chosen.setdefault(one.market.ticker, one)
+
+    def _missing_events(
+        self, found: Iterable[MarketFound], listed: set[str | None]
+    ) -> list[EventFound]:
+        """A market's event always lands with it, so that no foreign key dangles."""
+        needed = {one.row.event_ticker for one in found if one.row.event_ticker} - listed
+        unknown = catalog.unknown_events(self._connection, [ticker for ticker in needed if ticker])
+        events: list[EventFound] = []
+        with self._noting(count(len(unknown), "event")):
+            for outcome in fetch_named_events(self._context.api, unknown, nested=False):
+                if isinstance(outcome, Problem):
+                    self._summary.note(outcome)
+                elif outcome.event:
+                    events.append((outcome.event, outcome.series_ticker))
+        return events
+
+    def _land(self, events: list[EventFound], found: list[MarketFound]) -> None:
+        """Land what changed, then note all as seen: in this order, so that a kill loses nothing."""
+        event_rows = [row for row, _ in events]
+        known = catalog.known_hashes(
+            self._connection, catalog.EVENT, [row.event_ticker for row in event_rows]
+        )
+        changed_events = [
+            row
+            for row in event_rows
+            if known.get(row.event_ticker or "") != catalog.payload_hash(row.payload)
+        ]
+        market_rows = [one.row for one in found]
+        known = catalog.known_hashes(
+            self._connection, catalog.MARKET, [row.market_ticker for row in market_rows]
+        )
+        changed_markets = [
+            row
+            for row in market_rows
+            if known.get(row.market_ticker or "") != catalog.payload_hash(row.payload)
+        ]
+        if changed_events or changed_markets:
+            try:
+                self._context.lander.land(
+                    kalshi_source(events=changed_events, markets=changed_markets)
+                )
+            except RefusedError as error:
+                self._summary.note(Problem("a package of events and markets", str(error)))
+                return
+        series = {row.event_ticker: series for row, series in events if row.event_ticker and series}
+        catalog.record_events(self._connection, events)
+        catalog.record_markets(self._connection, found, series)
+        self._summary.events += len(changed_events)
+        self._summary.markets += len(changed_markets)
+        self._summary.unchanged += len(event_rows) - len(changed_events)
+        self._summary.unchanged += len(market_rows) - len(changed_markets)
+
+    def _follow(self, scope: Scope) -> None:
+        """Look up markets that had not reached their last state and are in no listing any more."""
+        followed = catalog.followed(self._connection, scope)
+        left = [ticker for ticker in followed if ticker not in self._listed]
+        if not left:
+            return
+        self._context.log.say(f"looking up {count(len(left), 'market')} that the listing left out")
+        problems_before = len(self._summary.problems)
+        for tier in (LIVE, HISTORICAL):
+            outcomes = fetch_named_markets(self._context.api, left, tier=tier)
+            self._take(
+                (
+                    one if isinstance(one, Problem) else Listing(None, None, (one,))
+                    for one in outcomes
+                ),
+                are_followed=True,
+            )
+            left = [ticker for ticker in left if ticker not in self._listed]
+        if len(self._summary.problems) > problems_before:
+            # an answer that could not be read is no proof that a market is gone
+            return
+        if not self._context.settings.dry_run:
+            catalog.mark_gone(self._connection, left)
+        self._summary.gone = len(left)
+
+    def _complete_series(self) -> None:
+        """Land the series of the events that were listed, unless they did within a day."""
+        if self._context.settings.dry_run:
+            return
+        listed = catalog.listed_series(self._connection, self._context.started_at)
+        due = catalog.series_due(self._connection, listed)
+        rows: list[SeriesRow] = []
+        with self._noting(count(len(due), "series")):
+            rows.extend(fetch_series(self._context.api, due, SERIES_ONE_BY_ONE))
+        if not rows:
+            return
+        try:
+            self._context.lander.land(kalshi_source(series=rows))
+        except RefusedError as error:
+            self._summary.note(Problem("a package of series", str(error)))
+            return
+        catalog.record_series(self._connection, rows)
+        self._summary.series = len(rows)

@@ -1,0 +1,71 @@
+"""What a load did, for people and for machines."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pipelines.fetch import Problem
+
+FIGURES = (
+    *("events", "markets", "series", "unchanged", "selected", "gone", "windows", "candles"),
+    *("requests", "seconds"),
+)
+
+
+@dataclass
+class LoadSummary:
+    """What a load landed, and what it could not."""
+
+    events: int = 0
+    markets: int = 0
+    series: int = 0
+    unchanged: int = 0
+    selected: int = 0
+    gone: int = 0
+    windows: int = 0
+    candles: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    planned: Counter[str] = field(default_factory=Counter)
+    """A dry run's requests, by endpoint."""
+    is_dry_run: bool = False
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def exit_status(self) -> int:
+        return 1 if self.problems else 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can be asked for."""
+        return any(problem.is_final for problem in self.problems)
+
+    def note(self, problem: Problem) -> None:
+        """Several workers may find at once that nothing more can be asked for: said once."""
+        if not (problem.is_final and self.is_over):
+            self.problems.append(problem)
+
+    def fields(self) -> dict[str, object]:
+        """The figures, for machines."""
+        return {
+            **{name: getattr(self, name) for name in FIGURES},
+            "planned": dict(self.planned),
+            "problems": [str(problem) for problem in self.problems],
+        }
+
+    def __str__(self) -> str:
+        taken = f"({count(self.requests, 'request')}, {self.seconds:.1f} s)"
+        if self.is_dry_run:
+            return f"planned {count(sum(self.planned.values()), 'request')} {taken}, landed nothing"
+        unchanged = f", {self.unchanged:,} unchanged" if self.unchanged else ""
+        gone = f", {count(self.gone, 'market')} gone from Kalshi" if self.gone else ""
+        return (
+            f"landed {count(self.events, 'event')}, {count(self.markets, 'market')}"
+            f"{unchanged}{gone} and {count(self.candles, 'candle')} "
+            f"in {count(self.windows, 'window')} {taken}"
+        )
+
+
+def count(number: int, noun: str) -> str:
+    """`1 event`, `2 events`; series are the same in both."""
+    plural = noun if number == 1 or noun.endswith("s") else noun + "s"
+    return f"{number:,} {plural}"
