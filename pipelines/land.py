@@ -40,6 +40,10 @@ class Lander:
             self._run(None)
         return pending
 
+    def has_landed(self, connection: Connection) -> bool:
+        """Whether the raw schema holds any load; it does not when somebody dropped it."""
+        return _exists(connection, "_dlt_loads")
+
     def adopt_orphans(self, connection: Connection) -> int:
         """Finish loads whose rows are in but of which dlt lost the record; returns how many.
 
@@ -47,7 +51,7 @@ class Lander:
         `_dlt_loads` never names. Each of their rows is whole, so they count like any other.
         """
         tables = [table for table in RAW_TABLES if _exists(connection, table)]
-        if not tables or not _exists(connection, "_dlt_loads"):
+        if not tables or not self.has_landed(connection):
             return 0
         with connection.cursor() as cursor:
             loads = " union all ".join(

@@ -7,7 +7,7 @@ from pipelines.context import LoadContext, make_context
 from pipelines.crawl import Crawl
 from pipelines.errors import RefusedError
 from pipelines.fetch import Problem
-from pipelines.ops import hold_lock
+from pipelines.ops import forget, hold_lock
 from pipelines.settings import LoadSettings
 from pipelines.summary import LoadSummary, count
 from pipelines.timerange import TimeRange
@@ -41,6 +41,8 @@ def load(settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> Loa
 
 def _settle(context: LoadContext) -> None:
     """Finish what the last load left, then count what it covered."""
+    if not context.lander.has_landed(context.connection):
+        forget(context.connection)
     try:
         if pending := context.lander.settle():
             context.log.say(f"landed {count(pending, 'package')} that an earlier load left pending")

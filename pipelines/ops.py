@@ -82,6 +82,12 @@ def hold_lock(warehouse: Warehouse, *, wait: bool) -> Iterator[Connection]:
         yield connection
 
 
+def forget(connection: Connection) -> None:
+    """Forget what was seen and covered: without the raw rows it would be wrong."""
+    with connection.cursor() as cursor:
+        cursor.execute("truncate kalshi_ops.objects, kalshi_ops.coverage, kalshi_ops.covered_loads")
+
+
 def _try_lock(connection: Connection) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("select pg_try_advisory_lock(%s, %s)", LOCK)
