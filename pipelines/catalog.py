@@ -1,17 +1,20 @@
 """`kalshi_ops.objects`: which events, markets and series were seen, and what landed last."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
+from typing import TypeVar
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extras import execute_values
 
 from pipelines.fetch import MarketFound
-from pipelines.records import EventRow, Market, SeriesRow
+from pipelines.records import EventRow, Market, MarketRow, SeriesRow
 from pipelines.selection import Selection
+
+Row = TypeVar("Row", EventRow, MarketRow)
 
 EVENT = "event"
 MARKET = "market"
@@ -55,10 +58,29 @@ def payload_hash(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=16).digest()
 
 
-def known_hashes(
+def changed_events(connection: Connection, rows: Sequence[EventRow]) -> list[EventRow]:
+    """Those of the events whose payload is not the one that landed last."""
+    return _changed(connection, EVENT, rows, lambda row: row.event_ticker)
+
+
+def changed_markets(connection: Connection, rows: Sequence[MarketRow]) -> list[MarketRow]:
+    """Those of the markets whose payload is not the one that landed last."""
+    return _changed(connection, MARKET, rows, lambda row: row.market_ticker)
+
+
+def _changed(
+    connection: Connection,
+    entity: str,
+    rows: Sequence[Row],
+    key: Callable[[Row], str | None],
+) -> list[Row]:
+    landed = _landed_hashes(connection, entity, [key(row) for row in rows])
+    return [row for row in rows if landed.get(key(row) or "") != payload_hash(row.payload)]
+
+
+def _landed_hashes(
     connection: Connection, entity: str, tickers: Sequence[str | None]
 ) -> dict[str, bytes]:
-    """The fingerprints of what landed last."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select ticker, payload_hash from kalshi_ops.objects "
@@ -173,7 +195,7 @@ def _record(connection: Connection, seen: Sequence[_Seen]) -> None:
 def unknown_events(connection: Connection, tickers: Iterable[str]) -> list[str]:
     """Those of the events that never landed."""
     asked = sorted(set(tickers))
-    known = known_hashes(connection, EVENT, asked)
+    known = _landed_hashes(connection, EVENT, asked)
     return [ticker for ticker in asked if ticker not in known]
 
 

@@ -197,7 +197,7 @@ def _dbt(arguments: argparse.Namespace) -> int:
     from pipelines.transform import run_dbt
 
     if not arguments.rest:
-        raise UsageError("kalshi-elt dbt: name a dbt command, as in `kalshi-elt dbt ls`")
+        raise UsageError("name a dbt command, as in `kalshi-elt dbt ls`")
     run_dbt(_warehouse(), arguments.rest)
     return 0
 

@@ -11,11 +11,12 @@ from pipelines.fetch import (
     Listing,
     MarketFound,
     Problem,
+    fetch_category,
     fetch_named_events,
     fetch_named_markets,
     fetch_series,
 )
-from pipelines.listing import Outcome, category_series, list_selection
+from pipelines.listing import Outcome, list_selection
 from pipelines.records import HISTORICAL, LIVE, EventRow, SeriesRow
 from pipelines.source import kalshi_source
 from pipelines.summary import count
@@ -37,26 +38,37 @@ class Crawl:
         self._context = context
         self._connection = context.connection
         self._summary = context.summary
-        self._listed: set[str | None] = set()
+        self._listed: set[str] = set()
         self.chosen: dict[str, MarketFound] = {}
         """Markets to ask candles for, by ticker."""
 
     def run(self) -> Scope:
         """List, follow and land; returns which known markets the load is responsible for.
 
-        Raises ApiUnreachableError when there is no API, ApiError when a category gets no answer.
+        Raises ApiUnreachableError when there is no API to ask.
         """
         selection = self._context.selection
-        series_rows = category_series(self._context.api, selection)
+        series_rows = self._category_series()
         series = tuple(row.series_ticker for row in series_rows if row.series_ticker)
         scope = Scope(selection, (*selection.series, *series))
-        with self._noting("a part of the listing"):
-            self._take(list_selection(self._context.api, selection, series_rows))
+        self._take(list_selection(self._context.api, selection, series_rows))
         with self._noting("markets that the listing left out"):
             self._follow(scope)
         self._complete_series()
         self._summary.selected = len(self.chosen)
         return scope
+
+    def _category_series(self) -> list[SeriesRow]:
+        """The series of the selected categories."""
+        rows: list[SeriesRow] = []
+        for category in self._context.selection.categories:
+            with self._noting(f"category {category}"):
+                found = fetch_category(self._context.api, category)
+                rows += found
+                if not found:
+                    why = "Kalshi has no series in it; mind its spelling and capitals: Politics"
+                    self._summary.note(Problem(f"category {category}", why))
+        return rows
 
     @contextmanager
     def _noting(self, what: str) -> Iterator[None]:
@@ -72,22 +84,25 @@ class Crawl:
         """Land listed events and markets in packages of bounded size, and choose among them."""
         package: list[Listing] = []
         size = 0
-        for outcome in outcomes:
-            if isinstance(outcome, Problem):
-                self._summary.note(outcome)
-                continue
-            package.append(outcome)
-            size += 1 + len(outcome.markets)
-            if size >= OBJECTS_PER_PACKAGE:
-                self._take_package(package, are_followed)
-                package, size = [], 0
-        if package:
+        try:
+            for outcome in outcomes:
+                if isinstance(outcome, Problem):
+                    self._summary.note(outcome)
+                    continue
+                package.append(outcome)
+                size += 1 + len(outcome.markets)
+                if size >= OBJECTS_PER_PACKAGE:
+                    self._take_package(package, are_followed)
+                    package, size = [], 0
+        except ApiUnreachableError:
             self._take_package(package, are_followed)
+            raise
+        self._take_package(package, are_followed)
 
     def _take_package(self, listings: list[Listing], are_followed: bool) -> None:
         found = self._distinct_markets(listings)
         self._choose(found, are_followed)
-        if self._context.settings.dry_run:
+        if self._context.settings.dry_run or not listings:
             return
         events = [(listing.event, listing.series_ticker) for listing in listings if listing.event]
         events += self._missing_events(found, {row.event_ticker for row, _ in events})
@@ -95,14 +110,17 @@ class Crawl:
 
     def _distinct_markets(self, listings: Iterable[Listing]) -> list[MarketFound]:
         """Each market once. Where the tiers overlap the live copy counts: it is listed first."""
-        found: dict[str | None, MarketFound] = {}
+        found: dict[str, MarketFound] = {}
+        nameless: list[MarketFound] = []
         for one in (market for listing in listings for market in listing.markets):
             if isinstance(one, Problem):
                 self._summary.note(one)
+            elif one.row.market_ticker is None:
+                nameless.append(one)
             elif one.tier == LIVE or one.row.market_ticker not in self._listed:
                 found.setdefault(one.row.market_ticker, one)
         self._listed |= found.keys()
-        return list(found.values())
+        return [*found.values(), *nameless]
 
     def _choose(self, found: Iterable[MarketFound], are_followed: bool) -> None:
         selection = self._context.selection
@@ -132,23 +150,9 @@ class Crawl:
     def _land(self, events: list[EventFound], found: list[MarketFound]) -> None:
         """Land what changed, then note all as seen: in this order, so that a kill loses nothing."""
         event_rows = [row for row, _ in events]
-        known = catalog.known_hashes(
-            self._connection, catalog.EVENT, [row.event_ticker for row in event_rows]
-        )
-        changed_events = [
-            row
-            for row in event_rows
-            if known.get(row.event_ticker or "") != catalog.payload_hash(row.payload)
-        ]
         market_rows = [one.row for one in found]
-        known = catalog.known_hashes(
-            self._connection, catalog.MARKET, [row.market_ticker for row in market_rows]
-        )
-        changed_markets = [
-            row
-            for row in market_rows
-            if known.get(row.market_ticker or "") != catalog.payload_hash(row.payload)
-        ]
+        changed_events = catalog.changed_events(self._connection, event_rows)
+        changed_markets = catalog.changed_markets(self._connection, market_rows)
         if changed_events or changed_markets:
             try:
                 self._context.lander.land(
@@ -195,10 +199,15 @@ class Crawl:
         if self._context.settings.dry_run:
             return
         listed = catalog.listed_series(self._connection, self._context.started_at)
-        due = catalog.series_due(self._connection, listed)
+        named = self._context.selection.series
+        due = catalog.series_due(self._connection, {*listed, *named})
         rows: list[SeriesRow] = []
         with self._noting(count(len(due), "series")):
-            rows.extend(fetch_series(self._context.api, due, SERIES_ONE_BY_ONE))
+            for outcome in fetch_series(self._context.api, due, SERIES_ONE_BY_ONE):
+                if isinstance(outcome, Problem):
+                    self._summary.note(outcome)
+                else:
+                    rows.append(outcome)
         if not rows:
             return
         try:

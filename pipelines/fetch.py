@@ -1,6 +1,7 @@
 """From the API's answers to rows: one row for each JSON object, payloads as they came."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -34,6 +35,9 @@ MARKETS_PAGE = 1_000
 
 TICKERS_PER_REQUEST = 100
 """How many tickers one URL names: at most 57 characters each (API.md 2.4) make 6 kB."""
+
+MOST_REPEATS = 5
+"""How often a cursor may come again: an empty page can name its own (API.md 5.6)."""
 
 EVENTS_ENDPOINT = "/events"
 MULTIVARIATE_ENDPOINT = "/events/multivariate"
@@ -82,6 +86,9 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"
+
+
+Outcome = TypeVar("Outcome")
 
 
 class _EventsPage(msgspec.Struct):
@@ -150,7 +157,20 @@ def fetch_named_events(
             pass
         for ticker in some:
             if ticker not in listed:
-                yield _single_event(api, ticker)
+                yield _single_event(api, ticker, nested)
+
+
+def guarded(what: str, outcomes: Iterable[Outcome]) -> Iterator[Outcome | Problem]:
+    """The outcomes, and as the last one the problem that ended them early.
+
+    Raises ApiUnreachableError: then there is nothing else to ask for.
+    """
+    try:
+        yield from outcomes
+    except ApiUnreachableError:
+        raise
+    except ApiError as error:
+        yield Problem(what, str(error))
 
 
 def list_events(
@@ -184,7 +204,9 @@ def fetch_named_markets(
                 yield found
 
 
-def fetch_series(api: KalshiApi, tickers: Sequence[str], most_single: int) -> Iterator[SeriesRow]:
+def fetch_series(
+    api: KalshiApi, tickers: Sequence[str], most_single: int
+) -> Iterator[SeriesRow | Problem]:
     """Series rows: a request each, or the one big list where more than `most_single` are asked."""
     if len(tickers) > most_single:
         wanted = set(tickers)
@@ -195,7 +217,13 @@ def fetch_series(api: KalshiApi, tickers: Sequence[str], most_single: int) -> It
         return
     for ticker in tickers:
         path = SERIES_ENDPOINT.format(series_ticker=quote(ticker, safe=""))
-        single = api.get(path, {}, _SeriesAnswer)
+        try:
+            single = api.get(path, {}, _SeriesAnswer)
+        except NotFoundError:
+            yield Problem(
+                f"series {ticker}", "unknown to Kalshi (404); check the ticker's spelling"
+            )
+            continue
         yield _series_row(single.series, _origin(SERIES_ENDPOINT, LIVE))
 
 
@@ -271,22 +299,22 @@ def _pages(
 ) -> Iterator[tuple[Page, Origin]]:
     """Follow the cursor to its end: a page may be empty before it (API.md 5.6)."""
     query = dict(params)
-    seen: set[str] = set()
+    times: Counter[str] = Counter()
     while True:
         page = api.get(endpoint, query, page_type)
         yield page, _origin(endpoint, tier)
         if not page.cursor:
             return
-        if page.cursor in seen:
+        times[page.cursor] += 1
+        if times[page.cursor] > MOST_REPEATS:
             raise ApiError(f"GET {endpoint}: the pages go round in a circle; run it again later")
-        seen.add(page.cursor)
         query["cursor"] = page.cursor
 
 
-def _single_event(api: KalshiApi, ticker: str) -> Listing | Problem:
+def _single_event(api: KalshiApi, ticker: str, nested: bool) -> Listing | Problem:
     path = EVENT_ENDPOINT.format(event_ticker=quote(ticker, safe=""))
     try:
-        answer = api.get(path, {"with_nested_markets": "true"}, _EventAnswer)
+        answer = api.get(path, {"with_nested_markets": str(nested).lower()}, _EventAnswer)
     except NotFoundError:
         return Problem(
             f"event {ticker}",

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator
 
 from pipelines.api import KalshiApi
 from pipelines.fetch import (
+    EVENTS_ENDPOINT,
     MULTIVARIATE_ENDPOINT,
     Listing,
     MarketFound,
     Problem,
-    fetch_category,
     fetch_named_events,
     fetch_named_markets,
+    guarded,
     list_events,
     list_markets,
 )
@@ -34,11 +35,11 @@ def list_selection(
     A named market comes as a listing of its own, without its event.
     """
     if selection.events:
-        yield from fetch_named_events(api, selection.events)
+        yield from guarded("events", fetch_named_events(api, selection.events))
         for event in selection.events:
             yield from _historical(api, {"event_ticker": event})
     if selection.markets:
-        yield from _named_markets(api, selection.markets)
+        yield from guarded("markets", _named_markets(api, selection.markets))
     series = list(selection.series)
     series += [row.series_ticker for row in category_series if row.series_ticker]
     if series or selection.categories:
@@ -47,21 +48,15 @@ def list_selection(
         yield from _everything(api, selection, None)
 
 
-def category_series(api: KalshiApi, selection: Selection) -> list[SeriesRow]:
-    """The series of the selected categories; they land, and they tell which events are meant."""
-    return [row for category in selection.categories for row in fetch_category(api, category)]
-
-
 def _series(api: KalshiApi, selection: Selection, series: list[str]) -> Iterator[Outcome]:
     if len(series) > SERIES_ONE_BY_ONE:
         yield from _everything(api, selection, frozenset(series))
         return
     for ticker in series:
         for query in _status_queries(selection):
-            yield from list_events(api, {**query, "series_ticker": ticker})
+            yield from _listed(api, {**query, "series_ticker": ticker})
         if selection.multivariate:
-            params = {"series_ticker": ticker}
-            yield from list_events(api, params, endpoint=MULTIVARIATE_ENDPOINT)
+            yield from _listed(api, {"series_ticker": ticker}, MULTIVARIATE_ENDPOINT)
         if selection.wants_settled:
             yield from _historical(api, {"series_ticker": ticker})
 
@@ -75,9 +70,9 @@ def _everything(
         return series is None or isinstance(outcome, Problem) or outcome.series_ticker in series
 
     for query in _status_queries(selection):
-        yield from filter(is_meant, list_events(api, query))
+        yield from filter(is_meant, _listed(api, query))
     if selection.multivariate:
-        yield from filter(is_meant, list_events(api, {}, endpoint=MULTIVARIATE_ENDPOINT))
+        yield from filter(is_meant, _listed(api, {}, MULTIVARIATE_ENDPOINT))
     if selection.wants_settled:
         for ticker in sorted(series or ()):
             yield from _historical(api, {"series_ticker": ticker})
@@ -92,9 +87,21 @@ def _status_queries(selection: Selection) -> list[dict[str, str]]:
     return [{}]
 
 
+def _listed(
+    api: KalshiApi, params: dict[str, str], endpoint: str = EVENTS_ENDPOINT
+) -> Iterator[Outcome]:
+    """A listing of events; one that breaks off does not end the others."""
+    return guarded(_name("events", params), list_events(api, params, endpoint=endpoint))
+
+
+def _name(what: str, params: dict[str, str]) -> str:
+    return " ".join([what, *(f"{key}={value}" for key, value in sorted(params.items()))])
+
+
 def _historical(api: KalshiApi, params: dict[str, str]) -> Iterator[Outcome]:
     """Archived markets. Their events stay in the live tier and land besides."""
-    for found in list_markets(api, params, tier=HISTORICAL):
+    archived = list_markets(api, params, tier=HISTORICAL)
+    for found in guarded(_name("archived markets", params), archived):
         yield found if isinstance(found, Problem) else Listing(None, None, (found,))
 
 

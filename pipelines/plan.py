@@ -85,27 +85,38 @@ def _clusters(windows: list[Window], interval_min: int) -> Iterator[list[CandleR
 
 
 def _pack(cluster: list[Window], end: int, interval_min: int) -> list[CandleRequest]:
-    """The cheapest of the sensible ways to split a cluster into groups of markets."""
-    step = interval_min * MINUTE
-    longest = ceil((end - cluster[0].start) / step)
-    sizes = {
-        min(MAX_TICKERS, max(1, MAX_PERIODS // ceil(longest / slices)))
-        for slices in range(1, min(MOST_SLICES, longest) + 1)
-    }
-    ways = (
-        [
-            request
-            for group in batched(cluster, size)
-            for request in _sweep(group, end, interval_min)
-        ]
-        for size in sorted(sizes | {MAX_TICKERS})
-    )
-    return min(ways, key=len)
+    """Group by group, longest first, each group in the size that fills its requests best."""
+    requests: list[CandleRequest] = []
+    begin = 0
+    while begin < len(cluster):
+        groups = (
+            cluster[begin : begin + size]
+            for size in _group_sizes(cluster[begin], end, interval_min)
+        )
+        group, sent = max(
+            ((group, list(_sweep(group, end, interval_min))) for group in groups),
+            key=lambda way: sum(_periods(w, end, interval_min) for w in way[0]) / len(way[1]),
+        )
+        requests += sent
+        begin += len(group)
+    return requests
 
 
-def _sweep(group: tuple[Window, ...], end: int, interval_min: int) -> Iterator[CandleRequest]:
+def _group_sizes(longest: Window, end: int, interval_min: int) -> list[int]:
+    """How many markets may share requests, for each number of slices that the longest takes."""
+    periods = _periods(longest, end, interval_min)
+    slices = range(1, min(MOST_SLICES, periods) + 1)
+    sizes = {min(MAX_TICKERS, max(1, MAX_PERIODS // ceil(periods / number))) for number in slices}
+    return sorted(sizes)
+
+
+def _periods(window: Window, end: int, interval_min: int) -> int:
+    return ceil((end - window.start) / (interval_min * MINUTE))
+
+
+def _sweep(group: list[Window], end: int, interval_min: int) -> Iterator[CandleRequest]:
     """Slices of time from the end back; a market leaves when its window's start is reached."""
-    active = list(group)
+    active = group
     while active:
         reach = MAX_PERIODS // len(active) * interval_min * MINUTE
         start = max(

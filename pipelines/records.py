@@ -129,9 +129,10 @@ class MarketObject(msgspec.Struct):
 def _decimal(value: Any) -> Decimal:
     """A count for comparing; 0 for what is none. Never stored."""
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         return Decimal(0)
+    return number if number.is_finite() else Decimal(0)
 
 
 def unix_seconds(value: Any) -> int | None:

@@ -103,12 +103,21 @@ def load_settings(arguments: Mapping[str, Any]) -> LoadSettings:
             )
     except ConfigurationException as error:
         raise UsageError(f"settings ([sources.kalshi]): {first_line(error)}") from error
-    for name in (*NAMES, "intervals", "status"):
-        setattr(settings, name, list(dict.fromkeys(getattr(settings, name) or [])))
-    settings.intervals = settings.intervals or [1]
-    settings.api_url = settings.api_url.rstrip("/")
+    for name in NAMES:
+        setattr(settings, name, _tickers(name, getattr(settings, name) or []))
+    settings.status = list(dict.fromkeys(settings.status or []))
+    settings.intervals = list(dict.fromkeys(settings.intervals or [1]))
     _check(settings)
+    settings.api_url = settings.api_url.rstrip("/")
     return settings
+
+
+def _tickers(name: str, given: list[object]) -> list[str]:
+    """Each ticker once, without blanks around it."""
+    tickers = [ticker.strip() if isinstance(ticker, str) else "" for ticker in given]
+    if not all(tickers):
+        raise UsageError(f"setting {name} names nothing: as in --event KXPRESPERSON-28")
+    return list(dict.fromkeys(tickers))
 
 
 @contextmanager
@@ -123,10 +132,6 @@ def _ours_alone() -> Iterator[None]:
 
 
 def _check(settings: LoadSettings) -> None:
-    for name in NAMES:
-        for ticker in getattr(settings, name):
-            if not isinstance(ticker, str) or not ticker.strip():
-                raise UsageError(f"setting {name} names nothing: as in --event KXPRESPERSON-28")
     for status in settings.status or []:
         if status not in (*STATUSES, ALL):
             raise UsageError(f"--status {status} is none of {', '.join(STATUSES)}, {ALL}")

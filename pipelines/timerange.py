@@ -65,6 +65,8 @@ def _moment(name: str, text: str, now: float) -> int:
         else:
             moment = datetime.fromisoformat(text)
             seconds = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        if seconds < 0:
+            raise ValueError("before 1970")
         _iso(seconds)
     except (ValueError, OverflowError):
         also = ", `open`" if name == "since" else ""

@@ -161,9 +161,10 @@ def _without_secrets(error: psycopg2.Error, url: str) -> str:
     """
     reason = first_line(error)
     after_user = url.partition("://")[2].partition(":")[2]
-    pieces = [piece for piece in re.split(r"[:@/?&=]", after_user.rpartition("@")[0]) if piece]
-    secrets = [*pieces, *re.findall(r"password=([^&]*)", url)]
-    if any(secret and secret in reason for secret in secrets):
+    # without an @ what follows the colon is a port, or a password whose host was forgotten
+    suspects = after_user.rpartition("@")[0] or after_user.partition("/")[0]
+    pieces = re.split(r"[:@/?&=]", suspects) + re.findall(r"password=([^&]*)", url)
+    if any(piece and not piece.isdigit() and piece in reason for piece in pieces):
         return "its password part can't be told from the rest"
     return reason
 
@@ -172,7 +173,7 @@ ENVIRONMENT_NAMES = {
     "options": "PGOPTIONS",
     "application_name": "PGAPPNAME",
     "client_encoding": "PGCLIENTENCODING",
-    "krbsrvname": "PGKRBSRVNAME",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
     "sslpassword": None,
     "keepalives": None,
     "keepalives_idle": None,

@@ -20,6 +20,15 @@ from tests.simulator import Exchange, Simulator
 DATABASE_NUMBERS = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kill-points",
+        type=int,
+        default=20,
+        help="how often tests/test_kill.py kills a load at a random moment",
+    )
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command did, as a person sees it."""

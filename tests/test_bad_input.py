@@ -1,5 +1,7 @@
 """Whatever goes wrong: one clear line, the right exit status, and what landed stays."""
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +42,20 @@ def test_an_unknown_event_is_named_and_the_others_land(project: Project) -> None
     assert raw_events(project) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--series", "KXNOSUCH"), ("series KXNOSUCH", "404")),
+        (("--category", "elections"), ("category elections", "capitals")),
+        (("--market", "KXNOSUCH-1"), ("market KXNOSUCH-1", "unknown")),
+    ],
+)
+def test_any_name_that_kalshi_does_not_know_is_named(
+    project: Project, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    assert_one_clear_line(project.run("load", *arguments), 1, *words)
+
+
 def test_no_network_names_the_demo(project: Project) -> None:
     project.must("load", "--since", "1h")
 
@@ -59,7 +75,7 @@ def test_no_network_names_the_demo(project: Project) -> None:
         ("cut_body", ("broke off",)),
         ("hang", ("no answer in 0.3 s",)),
         ("rate_limited", ("429", "too many requests")),
-        ("reset", ("make demo",)),
+        ("reset", ("broke off",)),
     ],
 )
 def test_an_api_that_gives_no_usable_answer_is_named_with_its_answer(
@@ -98,12 +114,22 @@ def test_candles_that_fail_leave_the_listing_and_the_next_load_completes(faulty:
 def test_an_api_that_goes_away_midway_costs_only_what_was_not_yet_fetched(
     faulty: Project,
 ) -> None:
-    faulty.simulator.faults.add("reset", path="/markets/candlesticks", after=1)
+    simulator = faulty.simulator
+    hang = simulator.faults.add("hang", path="/markets/candlesticks", after=1, seconds=5)
 
-    result = faulty.run("load", "--since", "24h", **FEW_TRIES)
+    def go_away_with_the_second_request() -> None:
+        while not hang.hits:
+            time.sleep(0.01)
+        simulator.stop()
+
+    threading.Thread(target=go_away_with_the_second_request, daemon=True).start()
+    result = faulty.run(
+        "load", "--since", "24h", SOURCES__KALSHI__ATTEMPTS="3", SOURCES__KALSHI__WORKERS="1"
+    )
 
     assert_one_clear_line(result, 1, "candles not yet fetched", "make demo")
-    assert faulty.query("select count(*) from kalshi_raw.candlesticks") == [(10,)]
+    windows = faulty.query("select count(*) from kalshi_raw.candlesticks")[0][0]
+    assert 0 < windows <= 10
 
 
 @pytest.mark.parametrize(
@@ -147,7 +173,7 @@ def test_a_missing_database_is_named(project: Project) -> None:
 
 
 def test_a_payload_that_jsonb_refuses_lands_with_the_refused_part_shown(
-    faulty: Project, server_url: str
+    faulty: Project,
 ) -> None:
     exchange = faulty.simulator.exchange
     exchange.change_market(f"{SEED}-GNEWS", title="NUL \x00, half \ud800 of a pair \U0001f600")
@@ -173,15 +199,21 @@ def test_text_from_the_api_is_only_data(faulty: Project, name: str) -> None:
     ) == [(name,)]
 
 
-def test_a_package_left_pending_lands_before_the_next_one(faulty: Project, server_url: str) -> None:
+def test_a_package_left_pending_lands_before_the_next_one(faulty: Project) -> None:
     """dlt would otherwise ignore the new data and report success."""
     faulty.must("load", "--since", "1h")
-    faulty.query("alter table kalshi_raw.markets rename to markets_away")
+    faulty.query("alter table kalshi_raw.markets add constraint broken check (false) not valid")
+    faulty.simulator.exchange.change_market(f"{SEED}-GNEWS", title="First change")
     failed = faulty.run("load", "--since", "1h")
-    assert_one_clear_line(failed, 1, "landing failed", "markets")
-    faulty.query("alter table kalshi_raw.markets_away rename to markets")
+    assert_one_clear_line(failed, 1, "landing failed", "broken")
+    faulty.query("alter table kalshi_raw.markets drop constraint broken")
+    faulty.simulator.exchange.change_market(f"{SEED}-GNEWS", title="Second change")
 
     result = faulty.must("load", "--since", "1h")
 
     assert "left pending" in result.err
-    assert faulty.query("select count(*) from kalshi_raw.markets") == [(30,)]
+    assert faulty.query(
+        "select payload ->> 'title' from kalshi_raw.markets where market_ticker = %s "
+        "order by fetched_at",
+        f"{SEED}-GNEWS",
+    ) == [("Who will win the next presidential election?",), ("First change",), ("Second change",)]

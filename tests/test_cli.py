@@ -4,21 +4,26 @@ No server is started or reached: where a warehouse would be opened, DATABASE_URL
 loopback that refuses.
 """
 
+import json
 import os
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipelines.cli import main
-from pipelines.errors import KalshiEltError, UsageError
+from pipelines.cli import MOST_PROBLEMS, main
+from pipelines.errors import BusyError, KalshiEltError, UsageError
+from pipelines.fetch import Problem
 from pipelines.paths import PROJECT_ROOT
+from pipelines.settings import LoadSettings
+from pipelines.summary import LoadSummary
+from pipelines.timerange import TimeRange
 from pipelines.warehouse import Warehouse
 
 PASSWORD = "correct-horse"
@@ -107,6 +112,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         pytest.param(["status", "now"], "now", id="argument of a command without any"),
         pytest.param(["load", "--event"], "--event", id="argument without value"),
         pytest.param(["load", "--interval", "hour"], "'hour'", id="interval no number"),
+        pytest.param(["load", "--min-volume", "much"], "'much'", id="volume no number"),
+        pytest.param(["load", "--workers", "2.5"], "'2.5'", id="workers no whole number"),
+        pytest.param(["load", "--again", "yes"], "yes", id="a flag with a value"),
         pytest.param(["dbt"], "kalshi-elt dbt ls", id="dbt without a command"),
     ],
 )
@@ -116,6 +124,10 @@ def test_wrong_usage_is_status_2_and_one_line(run: Run, arguments: list[str], sa
     assert outcome.status == 2
     assert says in outcome.line
     assert outcome.out == ""
+
+
+def test_the_programs_name_stands_at_the_beginning_of_a_message_once(run: Run) -> None:
+    assert not run("dbt").line.startswith("kalshi-elt")
 
 
 def test_a_wrong_command_is_answered_with_the_right_ones(run: Run) -> None:
@@ -148,8 +160,36 @@ def test_a_wrong_command_is_answered_with_the_right_ones(run: Run) -> None:
         ),
         pytest.param(
             ["--event", " "],
-            "nothing to load: name an event, as in --event KXPRESPERSON-28",
+            "setting events names nothing: as in --event KXPRESPERSON-28",
             id="an empty event",
+        ),
+        pytest.param(
+            ["--series", ""],
+            "setting series names nothing: as in --event KXPRESPERSON-28",
+            id="an empty series",
+        ),
+        pytest.param(
+            ["--status", "active"],
+            "--status active is none of unopened, open, paused, closed, settled, all",
+            id="a status that Kalshi has not",
+        ),
+        pytest.param(
+            ["--min-volume", "-5"], "--min-volume must not be below 0", id="volume below zero"
+        ),
+        pytest.param(
+            ["--workers", "0"], "setting workers must be more than 0, and finite", id="no workers"
+        ),
+        pytest.param(
+            ["--rate", "nan"], "setting rate must be more than 0, and finite", id="rate no number"
+        ),
+        pytest.param(
+            ["--log-format", "xml"], "--log-format xml is none of text, json", id="log format"
+        ),
+        pytest.param(
+            ["--since", "999999w"],
+            "--since '999999w' is no time: give an ISO date or time (2026-11-22, "
+            "2026-11-22T14:30Z), or how long ago (90m, 24h, 7d), `open`",
+            id="since before the calendar",
         ),
     ],
 )
@@ -168,7 +208,7 @@ def test_a_wrong_api_url_is_status_2(run: Run, monkeypatch: pytest.MonkeyPatch) 
     outcome = run("load", *EVENT)
 
     assert outcome.status == 2
-    assert outcome.line == "KALSHI_API_URL 'kalshi.test' must begin with https:// or http://"
+    assert outcome.line == ("KALSHI_API_URL 'kalshi.test' is no address: it begins with https://")
 
 
 def test_an_unreadable_setting_is_status_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +261,7 @@ def test_a_warehouse_out_of_reach_is_status_1_and_one_line(
     [
         pytest.param(KalshiEltError("not today"), 1, "not today", id="an error of ours"),
         pytest.param(UsageError("not like this"), 2, "not like this", id="wrong usage"),
+        pytest.param(BusyError("not now"), 3, "not now", id="another load is running"),
         pytest.param(
             RuntimeError("out of luck\nin detail"),
             1,
@@ -252,6 +293,117 @@ def test_a_reader_that_goes_away_is_no_news(run: Run, monkeypatch: pytest.Monkey
     outcome = run("status")
 
     assert (outcome.status, outcome.err) == (1, "")
+
+
+# What a load is asked to do
+
+OPTIONS = [
+    pytest.param(["--event", "A", "--event", "B"], "events", ["A", "B"], id="events"),
+    pytest.param(["--market", "A", "--market", "B"], "markets", ["A", "B"], id="markets"),
+    pytest.param(["--series", "A", "--series", "B"], "series", ["A", "B"], id="series"),
+    pytest.param(["--category", "A b", "--category", "C"], "categories", ["A b", "C"], id="cat"),
+    pytest.param(["--status", "open", "--status", "closed"], "status", ["open", "closed"], id="st"),
+    pytest.param(["--interval", "60", "--interval", "1"], "intervals", [60, 1], id="intervals"),
+    pytest.param(["--min-volume", "2.5"], "min_volume", 2.5, id="min-volume"),
+    pytest.param(["--multivariate"], "multivariate", True, id="multivariate"),
+    pytest.param(["--no-candles"], "candles", False, id="no-candles"),
+    pytest.param(["--since", "7d"], "since", "7d", id="since"),
+    pytest.param(["--until", "1h"], "until", "1h", id="until"),
+    pytest.param(["--again"], "again", True, id="again"),
+    pytest.param(["--rate", "3"], "rate", 3.0, id="rate"),
+    pytest.param(["--workers", "2"], "workers", 2, id="workers"),
+    pytest.param(["--wait"], "wait", True, id="wait"),
+    pytest.param(["--dry-run"], "dry_run", True, id="dry-run"),
+    pytest.param(["--log-format", "json"], "log_format", "json", id="log-format"),
+]
+
+
+@dataclass
+class Loads:
+    """In place of the load: what it was asked, and what it shall answer."""
+
+    summary: LoadSummary = field(default_factory=LoadSummary)
+    settings: list[LoadSettings] = field(default_factory=list)
+    ranges: list[TimeRange] = field(default_factory=list)
+
+    def load(self, settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> LoadSummary:
+        self.settings.append(settings)
+        self.ranges.append(wanted)
+        return self.summary
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
+    found = Loads()
+    _open_warehouse(monkeypatch)
+    monkeypatch.setattr("pipelines.load.load", found.load)
+    return found
+
+
+@pytest.mark.parametrize(("arguments", "name", "value"), OPTIONS)
+def test_each_option_is_a_setting_of_the_load(
+    run: Run, loads: Loads, arguments: list[str], name: str, value: object
+) -> None:
+    assert run("load", *arguments).status == 0
+    assert run("load").status == 0
+
+    with_option, without = loads.settings
+    assert with_option[name] == value
+    assert without[name] != value
+
+
+def test_a_load_without_arguments_is_the_files_and_goes_on_where_it_ended(
+    run: Run, loads: Loads
+) -> None:
+    run("load")
+
+    assert loads.settings[0].events == ["KXPRESPERSON-28"]
+    assert loads.ranges[0].goes_on
+
+
+def test_a_load_that_landed_all_is_status_0_and_says_what(run: Run, loads: Loads) -> None:
+    loads.summary = LoadSummary(events=1, markets=10, windows=10, candles=2_000, requests=3)
+
+    outcome = run("load")
+
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == (
+        "landed 1 event, 10 markets and 2,000 candles in 10 windows (3 requests, 0.0 s)\n"
+    )
+
+
+def test_a_load_with_problems_is_status_1_and_says_each_in_one_line(run: Run, loads: Loads) -> None:
+    loads.summary = LoadSummary(problems=[Problem("event A", "no"), Problem("event B", "gone")])
+
+    outcome = run("load")
+
+    assert outcome.status == 1
+    assert outcome.err.splitlines() == [
+        "kalshi-elt: not landed: event A: no",
+        "kalshi-elt: not landed: event B: gone",
+    ]
+
+
+def test_of_very_many_problems_the_first_are_shown_and_the_rest_counted(
+    run: Run, loads: Loads
+) -> None:
+    loads.summary = LoadSummary(problems=[Problem(f"event {n}", "no") for n in range(1_234)])
+
+    lines = run("load").err.splitlines()
+
+    assert len(lines) == MOST_PROBLEMS + 1
+    assert lines[0] == "kalshi-elt: not landed: event 0: no"
+    assert lines[-1] == "kalshi-elt: not landed: 1,214 more; the next load tries all again"
+
+
+def test_the_summary_is_one_json_object_for_machines(run: Run, loads: Loads) -> None:
+    loads.summary = LoadSummary(markets=10, problems=[Problem("event A", "no")])
+
+    outcome = run("load", "--log-format", "json")
+
+    figures = json.loads(outcome.out)
+    assert (outcome.status, outcome.err) == (1, "")
+    assert (figures["markets"], figures["problems"]) == (10, ["event A: no"])
 
 
 # --verbose
@@ -310,6 +462,9 @@ def test_help_is_status_0_and_on_standard_output(
         pytest.param(["ls", "--select", "events+", "--output", "name"], id="options with values"),
         pytest.param(["--no-use-colors", "run", "--vars", "{a: 1}"], id="options before it"),
         pytest.param(["run", "--event", "x", "--since", "1h"], id="options of another command"),
+        pytest.param(["ls", "--help"], id="a question for dbt's own help"),
+        pytest.param(["--help"], id="dbt's help alone"),
+        pytest.param(["-h"], id="dbt's help in short"),
     ],
 )
 def test_dbt_gets_its_arguments_as_they_were_written(
@@ -329,13 +484,34 @@ def test_transform_hands_its_arguments_to_dbt_build(
     _open_warehouse(monkeypatch)
 
     outcome = run("transform", "--full-refresh", "--select", "candles")
+    run("transform", "--help")
 
     assert (outcome.status, outcome.err) == (0, "")
-    assert dbt_calls == [["build", "--full-refresh", "--select", "candles"]]
+    assert dbt_calls == [["build", "--full-refresh", "--select", "candles"], ["build", "--help"]]
 
 
+def test_verbose_is_ours_and_handed_on_to_nobody(
+    run: Run, monkeypatch: pytest.MonkeyPatch, dbt_calls: list[list[str]]
+) -> None:
+    _open_warehouse(monkeypatch)
+
+    run("dbt", "--verbose", "ls")
+    run("dbt", "ls", "--verbose")
+
+    assert dbt_calls == [["ls"], ["ls"]]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param(["-tA", "-c", "select 1"], id="options of its own"),
+        pytest.param(["-h", "elsewhere.test"], id="-h, which is a host here"),
+        pytest.param(["--help"], id="its own help"),
+        pytest.param([], id="none"),
+    ],
+)
 def test_psql_gets_its_arguments_the_password_by_environment_and_gives_its_status(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, rest: list[str]
 ) -> None:
     _open_warehouse(monkeypatch)
     monkeypatch.setattr("pipelines.embedded.psql_program", lambda: "/usr/bin/psql")
@@ -347,11 +523,11 @@ def test_psql_gets_its_arguments_the_password_by_environment_and_gives_its_statu
 
     monkeypatch.setattr("pipelines.cli.subprocess.call", call)
 
-    outcome = run("psql", "-tA", "-c", "select 1")
+    outcome = run("psql", *rest)
 
     ((command, environment),) = calls
     assert outcome.status == 3
-    assert command == ["/usr/bin/psql", "-tA", "-c", "select 1"]
+    assert command == ["/usr/bin/psql", *rest]
     assert environment["PGPASSWORD"] == PASSWORD
     assert environment["PGHOST"] == "db.test"
     assert environment.keys() >= os.environ.keys()

@@ -133,6 +133,7 @@ def test_postgres_enforces_the_seeds_keys(loaded_project: Project) -> None:
         ("pk_candles", "PRIMARY KEY (market_ticker, interval_min, end_ts)", True),
         ("pk_events", "PRIMARY KEY (event_ticker)", True),
         ("pk_markets", "PRIMARY KEY (market_ticker)", True),
+        ("pk_series", "PRIMARY KEY (series_ticker)", True),
     ]
 
 
@@ -161,8 +162,8 @@ def test_a_second_run_adds_nothing_twice(project: Project) -> None:
     project.must("transform")
 
     assert _typed_rows(project) == before
-    assert project.query("select count(*) from kalshi_raw.events") == [(2,)]
-    assert project.query("select count(*) from kalshi_raw.markets") == [(20,)]
+    for table, rows in (("events", 1), ("markets", 10), ("candlesticks", 10)):
+        assert project.query(f"select count(*) from kalshi_raw.{table}") == [(rows,)]
 
 
 @pytest.mark.parametrize("selection", ["events", "markets", "candles"])

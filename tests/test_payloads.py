@@ -114,6 +114,7 @@ def typed(server_url: str, recorded: Recorded, simulator: Simulator, dbt_work: P
             events=_event_rows(recorded),
             markets=_market_rows(recorded),
             candlesticks=_window_rows(recorded),
+            series=iter(()),
         )
     )
     project.must("dbt", "run")

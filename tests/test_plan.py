@@ -1,18 +1,22 @@
-"""The plan: every wanted minute of each market asked for once, in requests that the API allows.
+"""The plan: every wanted period of each market asked for once, in as few requests as can be.
 
 Numbers are sections of API.md.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import pairwise
+from math import ceil
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.plan import CandleRequest, batched, plan_requests
-from pipelines.records import Market
+from pipelines.coverage import Life, _window, lives
+from pipelines.plan import CandleRequest, Window, batched, plan_requests, retry_in_historical
+from pipelines.records import HISTORICAL, LIVE, Market
 from pipelines.timerange import TimeRange
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -21,6 +25,8 @@ INTERVALS = (1, 60, 1440)
 MAX_TICKERS = 100
 MAX_PERIODS = 10_000
 """Tickers times requested periods in one request; both caps are the API's (2.6)."""
+MAX_HISTORICAL_PERIODS = 5_000
+"""Requested periods in one request for one market (2.12)."""
 
 UNTIL = int(datetime(2026, 11, 22, 14, 30, tzinfo=UTC).timestamp())
 LAST_DAY = TimeRange(UNTIL - DAY, UNTIL)
@@ -29,35 +35,86 @@ Stretch = tuple[int, int]
 """(start, end], by the ends of periods in Unix seconds."""
 
 
-def many(number: int, opened: int | None = 0, closed: int | None = None) -> list[Market]:
-    """Markets that live at the same time."""
-    return [Market(f"M{index:04}", opened, closed) for index in range(number)]
+def exactly(ticker: str, start: int, end: int = UNTIL, tier: str = LIVE) -> Window:
+    """A window that may not be overstepped: what lies beside it is covered."""
+    return Window(ticker, start, end, start, end, tier)
 
 
-def stretches(plan: Iterable[CandleRequest], ticker: str, interval: int) -> list[Stretch]:
+def many(number: int, start: int, end: int = UNTIL, tier: str = LIVE) -> list[Window]:
+    """Windows of as many markets, all alike."""
+    return [exactly(f"M{index:06}", start, end, tier) for index in range(number)]
+
+
+def market(ticker: str, opened: int | None = 0, closed: int | None = None) -> Market:
+    return Market(ticker, "E", "active", opened, closed, None, Decimal(0), False)
+
+
+def stretches(plan: Iterable[CandleRequest], ticker: str) -> list[Stretch]:
     """What a plan asks of one market, in order of time."""
-    return sorted(
-        (request.start, request.end)
-        for request in plan
-        if request.interval_min == interval
-        for name in request.tickers
-        if name == ticker
-    )
+    return sorted((request.start, request.end) for request in plan if ticker in request.tickers)
 
 
-def asked(plan: Iterable[CandleRequest], ticker: str, interval: int = 1) -> Stretch:
+def asked(plan: Iterable[CandleRequest], ticker: str) -> Stretch:
     """The one stretch that a plan's requests make up for a market."""
-    found = stretches(plan, ticker, interval)
+    found = stretches(plan, ticker)
     assert found, f"nothing is asked of {ticker}"
     assert all(before[1] == after[0] for before, after in pairwise(found)), found
     return found[0][0], found[-1][1]
 
 
+def periods(start: int, end: int, interval: int) -> int:
+    return ceil((end - start) / (interval * MINUTE))
+
+
 def check_caps(plan: Iterable[CandleRequest]) -> None:
     for request in plan:
-        periods = -(-(request.end - request.start) // (request.interval_min * MINUTE))
-        assert 1 <= len(request.tickers) <= MAX_TICKERS
-        assert len(request.tickers) * periods <= MAX_PERIODS
+        length = periods(request.start, request.end, request.interval_min)
+        assert length > 0
+        assert len(set(request.tickers)) == len(request.tickers) > 0
+        if request.tier == HISTORICAL:
+            assert len(request.tickers) == 1
+            assert length <= MAX_HISTORICAL_PERIODS
+        else:
+            assert len(request.tickers) <= MAX_TICKERS
+            assert len(request.tickers) * length <= MAX_PERIODS
+
+
+def check_plan(plan: Sequence[CandleRequest], windows: Sequence[Window], interval: int) -> None:
+    """Within the caps; each window whole, nothing twice, nothing beyond a window's bounds."""
+    check_caps(plan)
+    assert {request.interval_min for request in plan} <= {interval}
+    assert max((request.end for request in plan), default=0) == max(
+        (window.end for window in windows), default=0
+    ), "into the future"
+    by_market: dict[tuple[str, str], list[Stretch]] = {}
+    for request in plan:
+        for ticker in request.tickers:
+            stretch = (request.start, request.end)
+            by_market.setdefault((ticker, request.tier), []).append(stretch)
+    wanted_of: dict[tuple[str, str], list[Window]] = {}
+    for window in windows:
+        wanted_of.setdefault((window.ticker, window.tier), []).append(window)
+    assert by_market.keys() == wanted_of.keys()
+    for key, found in by_market.items():
+        found.sort()
+        assert all(before[1] <= after[0] for before, after in pairwise(found)), "asked for twice"
+        joined = join(found)
+        for window in wanted_of[key]:
+            (around,) = [it for it in joined if it[0] <= window.start and window.end <= it[1]]
+            assert window.earliest <= around[0], "before what was missing"
+            assert around[1] <= window.latest, "beyond what was missing"
+        assert len(joined) <= len(wanted_of[key]), "something that nobody wanted"
+
+
+def join(found: Sequence[Stretch]) -> list[Stretch]:
+    """Stretches in order, adjoining ones made one."""
+    joined: list[Stretch] = []
+    for start, end in found:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 # Caps
@@ -71,52 +128,159 @@ def check_caps(plan: Iterable[CandleRequest]) -> None:
         pytest.param(7, 1, 1, 2, id="10,080 periods"),
         pytest.param(1, 7, 1, 2, id="a week of minutes of one market"),
         pytest.param(100, 1, 1, 15, id="100 markets: 100 minutes each"),
-        pytest.param(101, 1, 1, 16, id="one market more than a request takes"),
+        pytest.param(101, 1, 1, 15, id="145,440 periods"),
         pytest.param(100, 4, 60, 1, id="9,600 hours"),
         pytest.param(100, 5, 60, 2, id="12,000 hours"),
         pytest.param(100, 100, 1440, 1, id="exactly 10,000 days"),
         pytest.param(100, 101, 1440, 2, id="10,100 days"),
+        pytest.param(101, 1, 1440, 2, id="one market more than a request takes"),
     ],
 )
 def test_it_sends_as_few_requests_as_the_caps_allow(
     markets: int, days: int, interval: int, requests: int
 ) -> None:
-    wanted = TimeRange(UNTIL - days * DAY, UNTIL)
+    windows = many(markets, UNTIL - days * DAY)
 
-    plan = plan_requests(many(markets), wanted, [interval])
+    plan = plan_requests(windows, interval)
 
     assert len(plan) == requests
-    check_caps(plan)
+    check_plan(plan, windows, interval)
 
 
-def test_no_markets_or_no_intervals_make_no_requests() -> None:
-    assert list(plan_requests([], LAST_DAY, [1])) == []
-    assert list(plan_requests(many(3), LAST_DAY, [])) == []
+@pytest.mark.parametrize(
+    ("markets", "length", "interval", "requests"),
+    [
+        pytest.param(1, 5_000 * MINUTE, 1, 1, id="exactly 5,000 minutes"),
+        pytest.param(1, 5_001 * MINUTE, 1, 2, id="5,001 minutes"),
+        pytest.param(1, 5_001 * HOUR, 60, 2, id="5,001 hours"),
+        pytest.param(3, DAY, 1, 3, id="one market a request"),
+    ],
+)
+def test_the_historical_tier_takes_one_market_and_5000_periods_a_request(
+    markets: int, length: int, interval: int, requests: int
+) -> None:
+    windows = many(markets, UNTIL - length, tier=HISTORICAL)
+
+    plan = plan_requests(windows, interval)
+
+    assert len(plan) == requests
+    assert {request.tier for request in plan} == {HISTORICAL}
+    check_plan(plan, windows, interval)
 
 
-# Life
+def test_the_tiers_share_no_request() -> None:
+    windows = [exactly("L", UNTIL - HOUR), exactly("H", UNTIL - HOUR, tier=HISTORICAL)]
+
+    plan = plan_requests(windows, 1)
+
+    assert [(request.tickers, request.tier) for request in plan] == [
+        (("L",), LIVE),
+        (("H",), HISTORICAL),
+    ]
 
 
-def test_a_market_is_asked_for_the_whole_range_while_it_lives() -> None:
-    market = Market("M", UNTIL - 90 * DAY, UNTIL + 90 * DAY)
-
-    plan = plan_requests([market], LAST_DAY, [1])
-
-    assert asked(plan, "M") == (UNTIL - DAY, UNTIL)
+def test_no_windows_make_no_requests() -> None:
+    assert plan_requests([], 1) == []
 
 
-def test_a_market_of_unknown_life_is_asked_for_the_whole_range() -> None:
-    plan = plan_requests([Market("M", None, None)], LAST_DAY, [1])
+def test_what_the_live_tier_left_out_is_asked_of_the_historical_one() -> None:
+    request = CandleRequest(("A", "B", "C"), UNTIL - 6_000 * MINUTE, UNTIL, 1)
 
-    assert asked(plan, "M") == (UNTIL - DAY, UNTIL)
+    again = retry_in_historical(request, ["A", "C"])
+
+    check_caps(again)
+    assert {one.tier for one in again} == {HISTORICAL}
+    assert {ticker for one in again for ticker in one.tickers} == {"A", "C"}
+    for ticker in ("A", "C"):
+        assert asked(again, ticker) == (request.start, request.end)
 
 
-def test_nothing_is_asked_of_the_time_before_a_market_opened() -> None:
+# Bounds
+
+
+def test_markets_with_one_end_share_a_request_though_they_opened_at_different_times() -> None:
+    windows = [
+        Window("OLD", UNTIL - 90 * MINUTE, UNTIL, UNTIL - 90 * MINUTE, UNTIL),
+        Window("YOUNG", UNTIL - 30 * MINUTE, UNTIL, UNTIL - 130 * MINUTE, UNTIL),
+    ]
+
+    plan = plan_requests(windows, 1)
+
+    assert [(sorted(request.tickers), request.start) for request in plan] == [
+        (["OLD", "YOUNG"], UNTIL - 90 * MINUTE)
+    ]
+
+
+def test_a_market_whose_past_is_covered_leaves_a_request_where_its_window_begins() -> None:
+    windows = [exactly("OLD", UNTIL - 90 * MINUTE), exactly("COVERED", UNTIL - 30 * MINUTE)]
+
+    plan = plan_requests(windows, 1)
+
+    check_plan(plan, windows, 1)
+    assert asked(plan, "COVERED") == (UNTIL - 30 * MINUTE, UNTIL)
+    assert asked(plan, "OLD") == (UNTIL - 90 * MINUTE, UNTIL)
+
+
+def test_a_market_that_closed_a_little_earlier_shares_the_requests_of_the_others() -> None:
+    closed = UNTIL - 20 * MINUTE
+    windows = [
+        exactly("OPEN", UNTIL - HOUR),
+        Window("CLOSED", UNTIL - HOUR, closed, UNTIL - HOUR, closed + 100 * MINUTE),
+    ]
+
+    plan = plan_requests(windows, 1)
+
+    assert [sorted(request.tickers) for request in plan] == [["CLOSED", "OPEN"]]
+
+
+def test_a_gap_in_the_past_is_not_filled_up_to_the_present() -> None:
+    windows = [exactly("M", UNTIL - HOUR), exactly("M", UNTIL - 3 * HOUR, UNTIL - 2 * HOUR)]
+
+    plan = plan_requests(windows, 1)
+
+    assert stretches(plan, "M") == [
+        (UNTIL - 3 * HOUR, UNTIL - 2 * HOUR),
+        (UNTIL - HOUR, UNTIL),
+    ]
+
+
+def test_gaps_that_end_almost_together_stay_two_windows() -> None:
+    """Two of one market, closer to each other than ends are aligned over."""
+    windows = [
+        exactly("M", UNTIL - 10 * MINUTE),
+        exactly("M", UNTIL - 30 * MINUTE, UNTIL - 20 * MINUTE),
+    ]
+
+    plan = plan_requests(windows, 1)
+
+    check_plan(plan, windows, 1)
+
+
+# A market's life
+
+
+def life(one: Market, wanted: TimeRange, interval: int = 1) -> list[tuple[int | None, int]]:
+    return [(found.start, found.end) for found in lives([(one, LIVE)], wanted, interval)]
+
+
+def test_a_market_is_wanted_for_the_whole_range_while_it_lives() -> None:
+    one = market("M", UNTIL - 90 * DAY, UNTIL + 90 * DAY)
+
+    assert life(one, LAST_DAY) == [(UNTIL - DAY, UNTIL)]
+
+
+def test_a_market_of_unknown_life_is_wanted_for_the_whole_range() -> None:
+    assert life(market("M", None, None), LAST_DAY) == [(UNTIL - DAY, UNTIL)]
+
+
+def test_nothing_is_wanted_of_the_time_before_a_market_opened() -> None:
     opened = UNTIL - 3 * HOUR
 
-    plan = plan_requests([Market("M", opened, None)], LAST_DAY, [1])
+    assert life(market("M", opened), LAST_DAY) == [(opened, UNTIL)]
 
-    assert asked(plan, "M") == (opened, UNTIL)
+
+def test_a_market_that_goes_on_begins_where_its_coverage_ended() -> None:
+    assert life(market("M"), TimeRange(None, UNTIL)) == [(None, UNTIL)]
 
 
 @pytest.mark.parametrize(
@@ -129,14 +293,11 @@ def test_nothing_is_asked_of_the_time_before_a_market_opened() -> None:
         pytest.param("10:59:59", 60, "11:00:00", id="hours, closed in the last second of one"),
     ],
 )
-def test_the_period_in_which_a_market_closes_is_asked_for_and_little_after_it(
+def test_the_period_in_which_a_market_closes_is_wanted_and_little_after_it(
     closed: str, interval: int, last_candle: str
 ) -> None:
-    market = Market("M", 0, moment(closed))
+    ((start, end),) = life(market("M", 0, moment(closed)), LAST_DAY, interval)
 
-    plan = plan_requests([market], LAST_DAY, [interval])
-
-    start, end = asked(plan, "M", interval)
     assert start == UNTIL - DAY
     assert moment(last_candle) <= end <= moment(last_candle) + interval * MINUTE + MINUTE
 
@@ -155,15 +316,10 @@ def moment(clock: str) -> int:
     ],
 )
 @pytest.mark.parametrize("interval", INTERVALS)
-def test_nothing_is_asked_of_a_market_that_did_not_live_in_the_range(
+def test_nothing_is_wanted_of_a_market_that_did_not_live_in_the_range(
     opened: int, closed: int, interval: int
 ) -> None:
-    living = Market("LIVING", 0, None)
-
-    plan = plan_requests([Market("M", opened, closed), living], LAST_DAY, [interval])
-
-    assert stretches(plan, "M", interval) == []
-    assert asked(plan, "LIVING", interval) == (UNTIL - DAY, UNTIL)
+    assert life(market("M", opened, closed), LAST_DAY, interval) == []
 
 
 @pytest.mark.parametrize(
@@ -176,7 +332,6 @@ def test_nothing_is_asked_of_a_market_that_did_not_live_in_the_range(
             "2026-11-01T04:30Z",
             "2026-11-02T05:00Z",
             id="day of 25 hours",
-            marks=pytest.mark.xfail(strict=True, reason="plan: a daily period may last 25 hours"),
         ),
     ],
 )
@@ -186,58 +341,226 @@ def test_the_day_in_which_a_market_closes_ends_at_midnight_in_new_york(
     at = int(datetime.fromisoformat(closed).timestamp())
     wanted = TimeRange(at - 7 * DAY, at + 7 * DAY)
 
-    plan = plan_requests([Market("M", 0, at)], wanted, [1440])
+    ((_, end),) = life(market("M", 0, at), wanted, 1440)
 
-    assert asked(plan, "M", 1440)[1] >= datetime.fromisoformat(day_ends).timestamp()
-
-
-# Since open
+    assert end >= datetime.fromisoformat(day_ends).timestamp()
 
 
-def test_since_open_asks_from_each_markets_own_open() -> None:
-    young = Market("YOUNG", UNTIL - 2 * HOUR, None)
-    old = Market("OLD", UNTIL - 40 * DAY, None)
+def test_since_open_begins_at_each_markets_own_open() -> None:
+    since_open = TimeRange(None, UNTIL, is_life=True)
 
-    plan = plan_requests([young, old], TimeRange(None, UNTIL), [1])
+    assert life(market("M", UNTIL - 2 * HOUR), since_open) == [(UNTIL - 2 * HOUR, UNTIL)]
+    assert life(market("M", UNTIL - 40 * DAY), since_open) == [(UNTIL - 40 * DAY, UNTIL)]
+    assert life(market("M", UNTIL + HOUR), since_open) == []
 
-    assert asked(plan, "YOUNG") == (UNTIL - 2 * HOUR, UNTIL)
-    assert asked(plan, "OLD") == (UNTIL - 40 * DAY, UNTIL)
+
+def test_since_open_takes_a_day_of_a_market_whose_open_time_is_unknown() -> None:
+    since_open = TimeRange(None, UNTIL, is_life=True)
+
+    assert life(market("M", None), since_open) == [(UNTIL - DAY, UNTIL)]
+
+
+# How far a request may reach beyond a window
+
+
+def window(one: Market, start: int, end: int, interval: int = 1, tier: str = LIVE) -> Window:
+    return _window(Life(one, tier, start, end), start, end, interval)
+
+
+def test_beside_a_gap_within_a_market_s_life_all_is_covered() -> None:
+    found = window(market("M", UNTIL - 9 * DAY, UNTIL + DAY), UNTIL - HOUR, UNTIL)
+
+    assert (found.earliest, found.latest) == (UNTIL - HOUR, UNTIL)
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_before_a_market_opens_there_is_nothing_to_ask_twice(interval: int) -> None:
+    opened = UNTIL - 30 * DAY
+
+    found = window(market("M", opened), opened, UNTIL, interval)
+
+    assert found.earliest <= opened - 100 * interval * MINUTE
+    assert (found.start, found.end, found.latest) == (opened, UNTIL, UNTIL)
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_after_a_market_closes_there_is_nothing_to_ask_twice(interval: int) -> None:
+    closed = UNTIL - 30 * DAY
+
+    # the day on which the clocks go back has 25 hours
+    longest = 25 * 60 if interval == 1440 else interval
+
+    found = window(market("M", 0, closed), closed - DAY, closed + longest * MINUTE, interval)
+
+    assert found.latest >= closed + 100 * interval * MINUTE
+    assert (found.start, found.earliest) == (closed - DAY, closed - DAY)
+
+
+@pytest.mark.parametrize("tier", [LIVE, HISTORICAL])
+def test_a_window_is_of_the_tier_that_has_the_market(tier: str) -> None:
+    assert window(market("M"), UNTIL - HOUR, UNTIL, tier=tier).tier == tier
+
+
+# As few requests as can be
+
+Scenario = tuple[list[Window], float]
+"""Windows, and the least number of requests that can fetch them."""
+
+
+def least(windows: Sequence[Window], interval: int = 1) -> float:
+    """No plan can do with fewer: a request takes 10,000 periods of 100 markets."""
+    wanted = sum(periods(window.start, window.end, interval) for window in windows)
+    return max(
+        ceil(wanted / MAX_PERIODS), ceil(len({window.ticker for window in windows}) / MAX_TICKERS)
+    )
+
+
+def alike(markets: int, minutes: int) -> Callable[[int], Scenario]:
+    def make(seed: int) -> Scenario:
+        windows = many(markets, UNTIL - minutes * MINUTE)
+        return windows, least(windows)
+
+    return make
+
+
+def opened_at(number: int, opened: int) -> Window:
+    """A market from its open until now, as coverage gives it."""
+    one = market(f"NEW{number}", opened)
+    return window(one, opened, UNTIL)
+
+
+def whole_lives(seed: int) -> Scenario:
+    """2,000 markets from their open on, `--since open`."""
+    random = Random(seed)
+    windows = [opened_at(n, UNTIL - random.randrange(1, 60 * DAY)) for n in range(2_000)]
+    return windows, least(windows)
+
+
+def young_beside_old(minutes: int) -> Callable[[int], Scenario]:
+    """300 markets that opened within a day, 5,000 others that go on where they ended."""
+
+    def make(seed: int) -> Scenario:
+        random = Random(seed)
+        old = many(5_000, UNTIL - minutes * MINUTE)
+        young = [
+            opened_at(n, UNTIL - random.randrange(1, DAY // MINUTE) * MINUTE) for n in range(300)
+        ]
+        if minutes > MAX_PERIODS // MAX_TICKERS:
+            return [*young, *old], least([*young, *old])
+        # a request that takes an old market is as short as its window, and takes 100 of them
+        before = sum(max(0, periods(it.start, UNTIL, 1) - minutes) for it in young)
+        return [*young, *old], ceil(len(old) / MAX_TICKERS + before / MAX_PERIODS)
+
+    return make
+
+
+CLOSE_TO_THE_LEAST = 1.05
+BOUND_OUT_OF_REACH = 1.06
+"""Where the bound counts periods alone, and no request of whole periods fills them all."""
+
+YOUNG_BESIDE_OLD = young_beside_old(10)
+
+SCENARIOS = [
+    pytest.param(alike(10, 1_440), id="the 10 markets of an event, a day"),
+    pytest.param(alike(105_000, 10), id="all 105,000 markets, 10 minutes"),
+    pytest.param(alike(10_500, 1_440), id="a tenth of all markets, a day"),
+    pytest.param(alike(10_500, 65), id="a five-minute run after an hour's outage"),
+    pytest.param(whole_lives, id="2,000 whole lives of up to 60 days"),
+    pytest.param(young_beside_old(1_440), id="300 young markets beside 5,000 old, a day"),
+    pytest.param(YOUNG_BESIDE_OLD, id="300 young markets beside 5,000 old, 10 minutes"),
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_more_than_5_percent_above_the_least_number_of_requests(
+    scenario: Callable[[int], Scenario], seed: int
+) -> None:
+    windows, at_least = scenario(seed)
+    allowed = BOUND_OUT_OF_REACH if scenario is YOUNG_BESIDE_OLD else CLOSE_TO_THE_LEAST
+
+    plan = plan_requests(windows, 1)
+
     check_caps(plan)
+    assert at_least <= len(plan) <= at_least * allowed
 
 
-def test_since_open_asks_a_day_of_a_market_whose_open_time_is_unknown() -> None:
-    plan = plan_requests([Market("M", None, None)], TimeRange(None, UNTIL), [1])
-
-    assert asked(plan, "M") == (UNTIL - DAY, UNTIL)
-
-
-# Intervals
-
-
-def test_each_interval_covers_the_range_by_itself() -> None:
-    plan = plan_requests(many(120), LAST_DAY, INTERVALS)
-
-    for interval in INTERVALS:
-        for market in many(120):
-            assert asked(plan, market.ticker, interval) == (UNTIL - DAY, UNTIL)
-    check_caps(plan)
-
-
-# All of it, for any markets and ranges
-
-moments = st.integers(UNTIL - 40 * DAY, UNTIL + 5 * DAY)
-lives = st.tuples(st.none() | moments, st.none() | moments)
+# All of it, for any windows
 
 
 @st.composite
-def market_lists(draw: st.DrawFn) -> list[Market]:
-    """Up to a few hundred markets; many share their life, as those of one event do."""
-    found: list[Market] = []
-    for life in draw(st.lists(lives, max_size=6)):
-        size = draw(st.sampled_from((1, 2, 7, 99, 100, 101, 230)))
-        start = len(found)
-        found += [Market(f"M{number:04}", *life) for number in range(start, start + size)]
+def markets_windows(draw: st.DrawFn, ticker: str, step: int) -> list[Window]:
+    """A market's gaps: in order, apart from each other, with room before the first at most where
+    the market opens, and after the last where it closes."""
+    tier = draw(st.sampled_from((LIVE, LIVE, LIVE, HISTORICAL)))
+    end = UNTIL - draw(st.sampled_from((0, 0, 0, 1, 7, 45, 120, 5_000))) * step
+    found: list[Window] = []
+    number = draw(st.integers(1, 3))
+    for index in range(number):
+        length = draw(
+            st.integers(1, 20 * step)
+            | st.integers(1, 400).map(lambda count: count * step)
+            | st.integers(1, 30_000).map(lambda count: count * step)
+        )
+        start = end - length
+        is_first, is_last = index == number - 1, index == 0
+        room = st.sampled_from((0, 1, 10 * step, 100 * step, 1_000 * step))
+        earliest = start - (draw(room) if is_first else 0)
+        latest = end + (draw(room) if is_last else 0)
+        found.append(Window(ticker, start, end, earliest, latest, tier))
+        end = start - draw(st.integers(1, 3 * step) | st.integers(1, 200).map(lambda n: n * step))
     return found
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[list[Window], int]:
+    """Windows of up to some hundred markets; many share theirs, as those of one event do."""
+    interval = draw(st.sampled_from(INTERVALS))
+    windows: list[Window] = []
+    for group in range(draw(st.integers(0, 5))):
+        size = draw(st.sampled_from((1, 2, 7, 99, 100, 101, 230)))
+        kinds = [
+            draw(markets_windows(f"G{group}", interval * MINUTE))
+            for _ in range(draw(st.integers(1, 3)))
+        ]
+        for number in range(size):
+            windows += [
+                Window(f"G{group}M{number:03}", it.start, it.end, it.earliest, it.latest, it.tier)
+                for it in kinds[number % len(kinds)]
+            ]
+    return windows, interval
+
+
+@settings(max_examples=40, deadline=None)
+@given(problem=problems(), order=st.randoms(use_true_random=False))
+def test_every_window_is_asked_for_once_within_the_caps_and_its_bounds(
+    problem: tuple[list[Window], int], order: Random
+) -> None:
+    windows, interval = problem
+    order.shuffle(windows)
+
+    check_plan(plan_requests(iter(windows), interval), windows, interval)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    starts=st.lists(st.integers(1, 300_000), min_size=1, max_size=150),
+    hard=st.booleans(),
+    interval=st.sampled_from(INTERVALS),
+)
+def test_markets_with_one_end_and_any_beginnings_are_asked_for_once(
+    starts: list[int], hard: bool, interval: int
+) -> None:
+    room = 0 if hard else 100 * interval * MINUTE
+    windows = [
+        Window(f"M{index}", UNTIL - length, UNTIL, UNTIL - length - room, UNTIL)
+        for index, length in enumerate(starts)
+    ]
+
+    check_plan(plan_requests(windows, interval), windows, interval)
+
+
+moments = st.integers(UNTIL - 40 * DAY, UNTIL + 5 * DAY)
 
 
 @st.composite
@@ -245,55 +568,34 @@ def ranges(draw: st.DrawFn) -> TimeRange:
     until = draw(moments)
     longest = draw(st.sampled_from((3 * HOUR, 3 * DAY, 30 * DAY)))
     since = draw(st.none() | st.integers(until - longest, until - 1))
-    return TimeRange(since, until)
+    return TimeRange(since, until, is_life=since is None and draw(st.booleans()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
-    markets=market_lists(),
+    one=st.builds(market, st.just("M"), st.none() | moments, st.none() | moments),
     wanted=ranges(),
-    intervals=st.lists(st.sampled_from(INTERVALS), unique=True),
+    interval=st.sampled_from(INTERVALS),
 )
-def test_every_wanted_minute_is_asked_for_once_within_the_caps(
-    markets: list[Market], wanted: TimeRange, intervals: list[int]
+def test_a_life_is_the_part_of_the_range_that_may_hold_candles(
+    one: Market, wanted: TimeRange, interval: int
 ) -> None:
-    plan = list(plan_requests(markets, wanted, intervals))
+    found = life(one, wanted, interval)
 
-    check_caps(plan)
-    assert {request.interval_min for request in plan} <= set(intervals)
-    assert {name for request in plan for name in request.tickers} <= {m.ticker for m in markets}
-    covered: dict[tuple[str, int], list[Stretch]] = {}
-    for request in plan:
-        assert request.start < request.end
-        for name in request.tickers:
-            covered.setdefault((name, request.interval_min), []).append(
-                (request.start, request.end)
-            )
-    for market in markets:
-        for interval in intervals:
-            found = sorted(covered.get((market.ticker, interval), []))
-            check_coverage(found, market, wanted, interval)
-
-
-def check_coverage(found: list[Stretch], market: Market, wanted: TimeRange, interval: int) -> None:
-    """Nothing twice, nothing outside of the range, and every minute that may hold a candle."""
-    assert all(before[1] <= after[0] for before, after in pairwise(found)), "asked for twice"
-    assert all(end <= wanted.until for _, end in found)
-    if wanted.since is not None:
-        assert all(start >= wanted.since for start, _ in found)
-    starts = [bound for bound in (wanted.since, market.opened) if bound is not None]
-    if not starts:
-        return  # how far back is the plan's choice
-    first = max(starts)
     last = wanted.until
-    if market.closed is not None:
-        last = min(last, market.closed + interval * MINUTE)
-    if first >= last:
-        return
-    assert found, f"{market} is left out"
-    assert found[0][0] <= first
-    assert found[-1][1] >= last
-    assert all(before[1] == after[0] for before, after in pairwise(found)), "a gap"
+    if one.closed is not None:
+        last = min(last, one.closed + interval * MINUTE)
+    starts = [bound for bound in (wanted.since, one.opened) if bound is not None]
+    if wanted.goes_on:
+        ((start, end),) = found
+        assert start is None
+        assert last <= end <= wanted.until
+    elif starts and max(starts) < last:
+        ((start, end),) = found
+        assert start == max(starts)
+        assert last <= end <= wanted.until
+    else:
+        assert all(start is not None and start < end <= wanted.until for start, end in found)
 
 
 # batched

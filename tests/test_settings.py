@@ -3,8 +3,10 @@
 dlt resolves them; these tests hold it to that.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,36 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from pipelines.errors import UsageError
+from pipelines.selection import Selection
 from pipelines.settings import load_settings
 
 ENVIRONMENT = "SOURCES__KALSHI__"
-NAMES = ("events", "intervals", "since", "until", "api_url", "rate", "attempts", "timeout")
+DEFAULTS: dict[str, object] = {
+    "events": [],
+    "markets": [],
+    "series": [],
+    "categories": [],
+    "status": [],
+    "min_volume": 0.0,
+    "multivariate": False,
+    "candles": True,
+    "intervals": [1],
+    "since": None,
+    "until": None,
+    "again": False,
+    "api_url": "https://external-api.kalshi.com/trade-api/v2",
+    "rate": 8.0,
+    "workers": 4,
+    "attempts": 6,
+    "timeout": 30.0,
+    "wait": False,
+    "dry_run": False,
+    "log_format": "text",
+    "requests_per_package": 50,
+}
 
 EVENT = {"events": ["KXPRESPERSON-28"]}
-"""The one argument without which there is nothing to load."""
+SELECTING = ("events", "markets", "series", "categories")
 
 WriteConfig = Callable[..., None]
 
@@ -38,7 +63,7 @@ def write_config(tmp_path: Path) -> Iterator[WriteConfig]:
         for variable in os.environ:
             if variable == "KALSHI_API_URL" or variable.startswith("SOURCES__"):
                 patch.delenv(variable)
-        for name in NAMES:
+        for name in DEFAULTS:
             patch.delenv(name.upper(), raising=False)
         patch.setenv("DLT_PROJECT_DIR", str(tmp_path))
         write()
@@ -59,24 +84,28 @@ def refusal(arguments: dict[str, Any]) -> str:
 # Precedence
 
 
-def test_only_an_event_has_to_be_named() -> None:
-    settings = load_settings(EVENT)
+def test_nothing_has_to_be_set() -> None:
+    settings = load_settings({})
 
-    assert {name: settings[name] for name in NAMES} == {
-        "events": ["KXPRESPERSON-28"],
-        "intervals": [1],
-        "since": None,
-        "until": None,
-        "api_url": "https://external-api.kalshi.com/trade-api/v2",
-        "rate": 8.0,
-        "attempts": 6,
-        "timeout": 30.0,
-    }
+    assert {name: settings[name] for name in settings} == DEFAULTS
 
 
 SETTINGS = [
     # name, then its value and its spelling: in config.toml, in the environment, as an argument
     pytest.param("events", ["A"], '["A"]', ["B"], '["B"]', ["C"], id="events"),
+    pytest.param("markets", ["A"], '["A"]', ["B"], '["B"]', ["C"], id="markets"),
+    pytest.param("series", ["A"], '["A"]', ["B"], '["B"]', ["C"], id="series"),
+    pytest.param("categories", ["A"], '["A"]', ["B"], '["B"]', ["C"], id="categories"),
+    pytest.param("status", ["open"], '["open"]', ["all"], '["all"]', ["closed"], id="status"),
+    pytest.param("min_volume", 1.5, "1.5", 2.5, "2.5", 3.5, id="min_volume"),
+    pytest.param("multivariate", True, "true", False, "false", True, id="multivariate"),
+    pytest.param("candles", False, "false", True, "true", False, id="candles"),
+    pytest.param("again", True, "true", False, "false", True, id="again"),
+    pytest.param("wait", True, "true", False, "false", True, id="wait"),
+    pytest.param("dry_run", True, "true", False, "false", True, id="dry_run"),
+    pytest.param("workers", 1, "1", 2, "2", 3, id="workers"),
+    pytest.param("requests_per_package", 1, "1", 2, "2", 3, id="requests_per_package"),
+    pytest.param("log_format", "json", '"json"', "text", "text", "json", id="log_format"),
     pytest.param("intervals", [60], "[60]", [1440], "[1440]", [1], id="intervals"),
     pytest.param("since", "1h", '"1h"', "2h", "2h", "3h", id="since"),
     pytest.param("until", "1h", '"1h"', "2026-11-22", "2026-11-22", "3h", id="until"),
@@ -100,13 +129,11 @@ def test_an_argument_goes_before_the_environment_and_that_before_the_file(
     environment: str,
     argument: object,
 ) -> None:
-    others = {} if name == "events" else EVENT
-
     write_config(f"{name} = {config}")
-    from_config = load_settings(others)
+    from_config = load_settings({})
     monkeypatch.setenv(ENVIRONMENT + name.upper(), environment)
-    from_environment = load_settings(others)
-    from_argument = load_settings({**others, name: argument})
+    from_environment = load_settings({})
+    from_argument = load_settings({name: argument})
 
     assert from_config[name] == in_config
     assert from_environment[name] == in_environment
@@ -116,7 +143,7 @@ def test_an_argument_goes_before_the_environment_and_that_before_the_file(
 def test_an_argument_that_is_none_was_not_given(write_config: WriteConfig) -> None:
     write_config('events = ["A"]', 'since = "7d"')
 
-    settings = load_settings({"events": None, "intervals": None, "since": None, "until": None})
+    settings = load_settings(dict.fromkeys(DEFAULTS))
 
     assert (settings.events, settings.since) == (["A"], "7d")
 
@@ -168,10 +195,18 @@ def test_slashes_at_the_end_of_the_url_make_no_difference(
 
 
 def test_what_is_named_twice_is_loaded_once_in_the_order_given() -> None:
-    settings = load_settings({"events": ["B", "A", " B "], "intervals": [60, 1, 60]})
+    named = {name: ["B", "A", "B"] for name in SELECTING}
 
-    assert settings.events == ["B", "A"]
+    settings = load_settings({**named, "intervals": [60, 1, 60], "status": ["open", "open"]})
+
+    for name in SELECTING:
+        assert settings[name] == ["B", "A"]
     assert settings.intervals == [60, 1]
+    assert settings.status == ["open"]
+
+
+def test_blanks_around_a_ticker_are_no_part_of_it() -> None:
+    assert load_settings({"events": ["B", " B "]}).events == ["B"]
 
 
 def test_no_interval_means_minutes() -> None:
@@ -188,20 +223,35 @@ def test_an_interval_that_kalshi_has_not_is_refused(interval: int) -> None:
     assert message == f"--interval {interval} is none of Kalshi's: choose 1, 60 or 1440"
 
 
+@pytest.mark.parametrize("name", SELECTING)
 @pytest.mark.parametrize(
-    "events",
+    "named",
     [
-        pytest.param(None, id="none named anywhere"),
-        pytest.param([], id="an empty list"),
-        pytest.param([""], id="an empty ticker"),
-        pytest.param(["  "], id="a blank ticker"),
+        pytest.param([""], id="an empty name"),
+        pytest.param(["  "], id="a blank name"),
         pytest.param(["KXPRESPERSON-28", ""], id="one of two is empty"),
     ],
 )
-def test_without_an_event_there_is_nothing_to_load(events: list[str] | None) -> None:
-    assert refusal({"events": events}) == (
-        "nothing to load: name an event, as in --event KXPRESPERSON-28"
+def test_a_name_that_names_nothing_is_refused(name: str, named: list[str]) -> None:
+    assert refusal({name: named}) == (
+        f"setting {name} names nothing: as in --event KXPRESPERSON-28"
     )
+
+
+@pytest.mark.parametrize("status", ["active", "OPEN", "open,closed", "", "finalized"])
+def test_a_status_that_kalshi_has_not_is_refused_with_the_right_ones(status: str) -> None:
+    assert refusal({"status": ["open", status]}) == (
+        f"--status {status} is none of unopened, open, paused, closed, settled, all"
+    )
+
+
+def test_a_log_format_that_is_none_is_refused() -> None:
+    assert refusal({"log_format": "xml"}) == "--log-format xml is none of text, json"
+
+
+@pytest.mark.parametrize("volume", [-1.0, -0.01, math.inf, math.nan])
+def test_a_least_volume_below_zero_is_refused(volume: float) -> None:
+    assert refusal({"min_volume": volume}) == "--min-volume must not be below 0"
 
 
 @pytest.mark.parametrize(
@@ -211,6 +261,10 @@ def test_without_an_event_there_is_nothing_to_load(events: list[str] | None) -> 
         pytest.param("kalshi.test/trade-api/v2", id="no scheme"),
         pytest.param("http:/kalshi.test", id="one slash"),
         pytest.param("http://", id="no host"),
+        pytest.param("http://:8000", id="a port alone"),
+        pytest.param("http://h:port/x", id="a port that is none"),
+        pytest.param("http://h:99999/x", id="a port out of range"),
+        pytest.param("http://[::1/x", id="a bracket not closed"),
         pytest.param("  ", id="blanks"),
     ],
 )
@@ -220,7 +274,7 @@ def test_a_url_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, url: str
     message = refusal(EVENT)
 
     assert message.startswith("KALSHI_API_URL ")
-    assert message.endswith("must begin with https:// or http://")
+    assert message.endswith(" is no address: it begins with https://")
 
 
 @pytest.mark.parametrize(
@@ -233,6 +287,9 @@ def test_a_url_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, url: str
         pytest.param("intervals", "60", id="intervals: no list"),
         pytest.param("intervals", "[60", id="intervals: list not closed"),
         pytest.param("events", "KXPRESPERSON-28", id="events: no list"),
+        pytest.param("workers", "many", id="workers: a word"),
+        pytest.param("min_volume", "a lot", id="min_volume: a word"),
+        pytest.param("multivariate", "perhaps", id="multivariate: neither yes nor no"),
     ],
 )
 def test_an_unreadable_variable_is_refused_by_name(
@@ -240,45 +297,157 @@ def test_an_unreadable_variable_is_refused_by_name(
 ) -> None:
     monkeypatch.setenv(ENVIRONMENT + name.upper(), text)
 
-    message = refusal({} if name == "events" else EVENT)
+    message = refusal({})
 
     assert message.startswith("settings ([sources.kalshi]): ")
     assert f"`{name}`" in message
 
 
-@pytest.mark.parametrize("name", ["rate", "attempts", "timeout"])
+@pytest.mark.parametrize("name", ["rate", "attempts", "timeout", "workers"])
 @pytest.mark.parametrize("number", ["0", "-1"])
 def test_a_number_that_is_not_more_than_zero_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, name: str, number: str
 ) -> None:
     monkeypatch.setenv(ENVIRONMENT + name.upper(), number)
 
-    assert refusal(EVENT) == f"setting {name} must be more than 0"
+    assert refusal({}) == f"setting {name} must be more than 0, and finite"
 
 
-@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="settings._check: nan > 0")
-def test_a_rate_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCES__KALSHI__RATE", "nan")
+@pytest.mark.parametrize("name", ["rate", "timeout"])
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_number_that_is_none_or_has_no_end_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, number: str
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT + name.upper(), number)
 
-    refusal(EVENT)
+    assert refusal({}) == f"setting {name} must be more than 0, and finite"
 
 
-@pytest.mark.xfail(strict=True, raises=AttributeError, reason="settings._check: no type check")
-def test_a_ticker_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCES__KALSHI__EVENTS", "[1]")
+@pytest.mark.parametrize("name", SELECTING)
+@pytest.mark.parametrize("value", ["[1]", '["A", null]', "[true]"])
+def test_a_name_that_is_no_text_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT + name.upper(), value)
+
+    assert name in refusal({})
+
+
+@pytest.mark.parametrize("value", ['[["A"]]', '[{"a": 1}]'])
+def test_a_name_that_is_a_list_or_an_object_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SOURCES__KALSHI__EVENTS", value)
 
     refusal({})
 
 
-@pytest.mark.parametrize("name", ["timeout", "rate", "since", "events"])
-@pytest.mark.xfail(strict=True, reason="settings: dlt also reads the bare name")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout", "5"),
+        ("rate", "3"),
+        ("since", "1h"),
+        ("events", '["A"]'),
+        ("series", '["A"]'),
+        ("status", '["closed"]'),
+        ("status", "running"),
+        ("workers", "99"),
+        ("wait", "true"),
+        ("multivariate", "true"),
+        ("api_url", "http://elsewhere.test"),
+    ],
+)
 def test_a_variable_of_another_program_is_none_of_ours(
-    monkeypatch: pytest.MonkeyPatch, name: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    expected = load_settings(EVENT)[name]
-    values = {"timeout": "5", "rate": "3", "since": "1h", "events": '["A"]'}
+    monkeypatch.setenv(name.upper(), value)
 
-    monkeypatch.setenv(name.upper(), values[name])
+    assert load_settings({})[name] == DEFAULTS[name]
+    assert os.environ[name.upper()] == value
 
-    arguments = {} if name == "events" else EVENT
-    assert load_settings(arguments)[name] == expected
+
+# Selecting
+
+
+def test_the_settings_make_the_selection() -> None:
+    settings = load_settings(
+        {
+            "events": ["E"],
+            "markets": ["M"],
+            "series": ["S"],
+            "categories": ["C"],
+            "status": ["open", "closed"],
+            "min_volume": 2.5,
+            "multivariate": True,
+        }
+    )
+
+    assert settings.selection() == Selection(
+        events=("E",),
+        markets=("M",),
+        series=("S",),
+        categories=("C",),
+        statuses=frozenset({"open", "closed"}),
+        narrows_named=True,
+        min_volume=Decimal("2.5"),
+        multivariate=True,
+    )
+
+
+def test_with_nothing_set_it_is_the_open_markets_of_the_whole_exchange() -> None:
+    selection = load_settings({}).selection()
+
+    assert selection == Selection(statuses=frozenset({"open"}))
+    assert selection.is_everything
+    assert not selection.narrows_named
+
+
+@pytest.mark.parametrize("status", [["all"], ["open", "all"]])
+def test_all_stands_for_every_status(status: list[str]) -> None:
+    selection = load_settings({"status": status}).selection()
+
+    assert selection.statuses == {"unopened", "open", "paused", "closed", "settled"}
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"events": ["E"]},
+        {"markets": ["M"]},
+        {"series": ["S"]},
+        {"categories": ["C"]},
+        {"status": ["open"]},
+        {"min_volume": 5.0},
+    ],
+)
+def test_who_selects_by_arguments_means_those_alone(
+    write_config: WriteConfig, argument: dict[str, Any]
+) -> None:
+    write_config(*(f'{name} = ["FILE"]' for name in SELECTING))
+
+    settings = load_settings(argument)
+
+    assert {name: settings[name] for name in SELECTING} == {
+        name: argument.get(name, []) for name in SELECTING
+    }
+
+
+@pytest.mark.parametrize("argument", [{"rate": 5.0}, {"since": "7d"}, {"multivariate": True}])
+def test_other_arguments_leave_the_files_selection_alone(
+    write_config: WriteConfig, argument: dict[str, Any]
+) -> None:
+    write_config(*(f'{name} = ["FILE"]' for name in SELECTING))
+
+    settings = load_settings(argument)
+
+    assert all(settings[name] == ["FILE"] for name in SELECTING)
+
+
+def test_a_status_in_the_file_narrows_what_arguments_name(write_config: WriteConfig) -> None:
+    write_config('status = ["settled"]')
+
+    selection = load_settings(EVENT).selection()
+
+    assert selection.statuses == {"settled"}
+    assert selection.narrows_named

@@ -1,4 +1,4 @@
-"""Rows as CSV for COPY, and payloads that jsonb takes."""
+"""Rows as CSV for COPY."""
 
 import csv
 import json
@@ -7,14 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.records import EventRow, MarketRow, Origin, WindowRow
-from pipelines.sanitize import is_sanitized, sanitize
-from pipelines.source import CANDLESTICKS, EVENTS, MARKETS, RawTable, kalshi_source, write_csv
+from pipelines.records import EventRow, MarketRow, Origin, SeriesRow, WindowRow
+from pipelines.sanitize import sanitize
+from pipelines.source import (
+    CANDLESTICKS,
+    EVENTS,
+    MARKETS,
+    SERIES,
+    RawTable,
+    kalshi_source,
+    write_csv,
+)
 
 FETCHED = datetime(2026, 11, 22, 14, 30, 35, 123_456, tzinfo=UTC)
 LOAD = "1795357835.7"
@@ -61,6 +68,25 @@ def test_a_market_row_has_the_keys_of_market_and_event(tmp_path: Path) -> None:
 
     assert (found["market_ticker"], found["event_ticker"]) == ("E-M", "E")
     assert found["endpoint"] == "/events/{event_ticker}"
+
+
+def test_a_series_row_has_its_own_key_alone(tmp_path: Path) -> None:
+    row = SeriesRow("KXPRESPERSON", b'{"ticker":"KXPRESPERSON"}', origin("/series"))
+
+    (found,) = written(tmp_path, SERIES, [row])
+
+    assert found["series_ticker"] == "KXPRESPERSON"
+    assert found["payload"] == '{"ticker":"KXPRESPERSON"}'
+    assert found["endpoint"] == "/series"
+    assert "event_ticker" not in found
+
+
+def test_a_row_of_the_historical_tier_says_so(tmp_path: Path) -> None:
+    row = MarketRow("E-M", "E", b"{}", Origin("/historical/markets", "historical", FETCHED))
+
+    (found,) = written(tmp_path, MARKETS, [row])
+
+    assert (found["endpoint"], found["tier"]) == ("/historical/markets", "historical")
 
 
 def test_a_window_row_has_its_interval_and_its_bounds(tmp_path: Path) -> None:
@@ -181,139 +207,6 @@ def test_whatever_the_rows_they_come_back(
     assert [row["payload"].encode() for row in found] == payloads
 
 
-# sanitize
-
-
-@pytest.mark.parametrize(
-    ("payload", "expected"),
-    [
-        pytest.param(rb'"\u0000"', rb'"\uFFFD"', id="NUL alone"),
-        pytest.param(rb'"a\u0000b"', rb'"a\uFFFDb"', id="NUL within"),
-        pytest.param(rb'"\u0000\u0000\u0000"', rb'"\uFFFD\uFFFD\uFFFD"', id="several NULs"),
-        pytest.param(rb'{"\u0000":1}', rb'{"\uFFFD":1}', id="NUL in a key"),
-        pytest.param(rb'"\\\u0000"', rb'"\\\uFFFD"', id="backslash, then NUL"),
-        pytest.param(rb'"\\\\\u0000"', rb'"\\\\\uFFFD"', id="two backslashes, then NUL"),
-        pytest.param(rb'"\n\u0000"', rb'"\n\uFFFD"', id="line feed, then NUL"),
-        pytest.param(rb'"\ud83d"', rb'"\uFFFD"', id="high surrogate alone"),
-        pytest.param(rb'"\ude00"', rb'"\uFFFD"', id="low surrogate alone"),
-        pytest.param(rb'"\uD83D\n"', rb'"\uFFFD\n"', id="upper case, then another escape"),
-        pytest.param(rb'"\ude00\ud83d"', rb'"\uFFFD\uFFFD"', id="surrogates in wrong order"),
-        pytest.param(
-            rb'"\ud83d\ud83d\ude00"', rb'"\uFFFD\ud83d\ude00"', id="high surrogate before a pair"
-        ),
-        pytest.param(
-            rb'"\ud83d\ude00\ude00"', rb'"\ud83d\ude00\uFFFD"', id="low surrogate after a pair"
-        ),
-        pytest.param(
-            rb'"\ud83d\\ude00"', rb'"\uFFFD\\ude00"', id="high surrogate before a backslash"
-        ),
-    ],
-)
-def test_what_jsonb_refuses_is_replaced(payload: bytes, expected: bytes) -> None:
-    clean = sanitize(payload)
-
-    assert clean == expected
-    assert is_sanitized(clean)
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        pytest.param(b"[]", id="no text"),
-        pytest.param(b'{"a":"4.9"}', id="no escape"),
-        pytest.param('"José 🗳"'.encode(), id="letters not escaped"),
-        pytest.param(rb'"\"\\\/\b\f\n\r\t"', id="short escapes"),
-        pytest.param(rb'"\u00e9\u0001\uffff"', id="other letters"),
-        pytest.param(rb'"\\u0000"', id="escaped backslash before u0000"),
-        pytest.param(rb'"\\\\u0000"', id="two escaped backslashes before u0000"),
-        pytest.param(rb'"\\ud83d"', id="escaped backslash before ud83d"),
-        pytest.param(rb'"\ud83d\ude00"', id="a pair"),
-        pytest.param(rb'"\uD83D\uDE00\ud83d\ude00"', id="pairs"),
-        pytest.param(rb'"\\\ud83d\ude00"', id="escaped backslash before a pair"),
-        pytest.param(rb'"\udbff\udfff\ud800\udc00"', id="the last pair and the first"),
-        pytest.param(rb'"\ud7ff\ue000"', id="letters beside the surrogates"),
-        pytest.param(rb'"\ufffd"', id="U+FFFD that Kalshi sent, as a writer spells it"),
-        pytest.param('"\ufffd"'.encode(), id="U+FFFD that Kalshi sent, not escaped"),
-    ],
-)
-def test_what_jsonb_takes_is_left_alone(payload: bytes) -> None:
-    assert sanitize(payload) == payload
-    assert not is_sanitized(payload)
-
-
-def test_text_that_looks_like_a_replacement_is_none() -> None:
-    payload = json.dumps(r"the escape \uFFFD").encode()
-
-    assert sanitize(payload) == payload
-    assert not is_sanitized(payload)
-
-
-def test_a_payload_without_escapes_is_not_even_copied() -> None:
-    payload = b'{"end_period_ts":1795357800,"volume_fp":"4.00"}'
-
-    assert sanitize(payload) is payload
-
-
-def documents(text: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """JSON values of any depth whose texts and keys are made by `text`."""
-    plain = (
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.floats(allow_nan=False, allow_infinity=False)
-        | text
-    )
-    return st.recursive(
-        plain,
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
-        max_leaves=12,
-    )
-
-
-pieces = st.sampled_from(["\\", "\\\\", "u0000", "\\u0000", "ud83d", "\\ud83d", "ude00", "😀", "é"])
-"""What looks like the escapes in question but is none: in JSON each backslash is escaped."""
-
-letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
-good_texts = st.lists(pieces | letters, max_size=5).map("".join)
-
-surrogates = st.sampled_from(["\ud83d", "\udbff", "\ud800", "\ude00", "\udc00", "\udfff"])
-bad_texts = st.lists(pieces | surrogates | st.just("\0") | letters, max_size=7).map("".join)
-
-
-@settings(deadline=None)
-@given(value=documents(good_texts), is_escaped=st.booleans())
-def test_no_json_without_nul_and_lone_surrogates_is_changed(value: Any, is_escaped: bool) -> None:
-    payload = json.dumps(value, ensure_ascii=is_escaped).encode()
-
-    assert sanitize(payload) == payload
-    assert not is_sanitized(payload)
-
-
-@settings(deadline=None)
-@given(value=documents(bad_texts))
-def test_the_result_is_json_that_any_strict_reader_takes(value: Any) -> None:
-    payload = json.dumps(value).encode()
-
-    clean = sanitize(payload)
-
-    # msgspec refuses lone surrogates, as jsonb does
-    msgspec.json.decode(clean)
-    assert rb"\u0000" not in clean.replace(rb"\\", b"")
-    assert is_sanitized(clean) == (clean != payload)
-    assert sanitize(clean) == clean
-
-
-@settings(deadline=None)
-@given(text=bad_texts)
-def test_every_other_letter_of_a_text_is_kept(text: str) -> None:
-    in_utf_16 = text.replace("\0", "\ufffd").encode("utf-16-le", "surrogatepass")
-    expected = in_utf_16.decode("utf-16-le", "replace")
-
-    clean = sanitize(json.dumps(text).encode())
-
-    assert json.loads(clean) == expected
-
-
 # The source
 
 
@@ -323,6 +216,7 @@ def test_every_other_letter_of_a_text_is_kept(text: str) -> None:
         pytest.param({}, set(), id="nothing"),
         pytest.param({"candlesticks": ()}, {"candlesticks"}, id="candles alone"),
         pytest.param({"events": (), "markets": ()}, {"events", "markets"}, id="events and markets"),
+        pytest.param({"series": ()}, {"series"}, id="series alone"),
     ],
 )
 def test_only_tables_with_rows_given_are_part_of_a_load(
