@@ -46,6 +46,9 @@ def plan(context: LoadContext, chosen: Iterable[MarketFound], scope: Scope) -> l
             record=not context.settings.dry_run,
         )
         requests += plan_requests(windows, interval)
+    if context.wanted.goes_on and not context.settings.dry_run:
+        settled = [market.ticker for market, _ in markets if market.is_settled]
+        catalog.stop_following(context.connection, settled)
     return requests
 
 

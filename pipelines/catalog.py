@@ -183,7 +183,13 @@ def _record(connection: Connection, seen: Sequence[_Seen]) -> None:
                 close_time = excluded.close_time,
                 settlement_ts = excluded.settlement_ts,
                 is_multivariate = excluded.is_multivariate,
-                is_followed = excluded.is_followed,
+                -- a settled market is followed until its candles are asked for up to its close
+                is_followed = excluded.is_followed or (
+                    known.is_followed and exists (
+                        select from kalshi_ops.coverage
+                        where coverage.market_ticker = known.ticker
+                    )
+                ),
                 last_seen_at = excluded.last_seen_at,
                 gone_at = null
             """,
@@ -224,14 +230,26 @@ def series_due(connection: Connection, tickers: Iterable[str]) -> list[str]:
 
 
 def followed(connection: Connection, scope: Scope) -> list[str]:
-    """Markets that had not reached their last state when they were seen last."""
+    """Markets that had not reached their last state, or of which something wanted is missing."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "select ticker from kalshi_ops.objects where is_followed and gone_at is null "
+            "select ticker from kalshi_ops.objects where entity = 'market' and gone_at is null "
+            "and (is_followed or ticker in "
+            "(select market_ticker from kalshi_ops.coverage where has_gap)) "
             f"and {scope.condition} order by ticker",
             scope.parameters,
         )
         return [ticker for (ticker,) in cursor.fetchall()]
+
+
+def stop_following(connection: Connection, tickers: Sequence[str]) -> None:
+    """Let go of settled markets: what is still missing of them is known as a gap."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update kalshi_ops.objects set is_followed = false "
+            "where entity = %s and ticker = any(%s) and is_followed",
+            [MARKET, list(tickers)],
+        )
 
 
 def unfinished(connection: Connection, scope: Scope) -> list[Market]:

@@ -52,8 +52,9 @@ class Crawl:
         series = tuple(row.series_ticker for row in series_rows if row.series_ticker)
         scope = Scope(selection, (*selection.series, *series))
         self._take(list_selection(self._context.api, selection, series_rows))
-        with self._noting("markets that the listing left out"):
-            self._follow(scope)
+        if selection.follows:
+            with self._noting("markets that the listing left out"):
+                self._follow(scope)
         self._complete_series()
         self._summary.selected = len(self.chosen)
         return scope
@@ -104,7 +105,7 @@ class Crawl:
         self._choose(found, are_followed)
         if self._context.settings.dry_run or not listings:
             return
-        events = [(listing.event, listing.series_ticker) for listing in listings if listing.event]
+        events = _distinct_events(listings)
         events += self._missing_events(found, {row.event_ticker for row, _ in events})
         self._land(events, found)
 
@@ -217,3 +218,18 @@ class Crawl:
             return
         catalog.record_series(self._connection, rows)
         self._summary.series = len(rows)
+
+
+def _distinct_events(listings: Iterable[Listing]) -> list[EventFound]:
+    """Each event once: pages may repeat one whose place in the list has moved (API.md 5.6)."""
+    found: dict[str, EventFound] = {}
+    nameless: list[EventFound] = []
+    for listing in listings:
+        if listing.event is None:
+            continue
+        event = (listing.event, listing.series_ticker)
+        if listing.event.event_ticker is None:
+            nameless.append(event)
+        else:
+            found.setdefault(listing.event.event_ticker, event)
+    return [*found.values(), *nameless]

@@ -1,16 +1,18 @@
 """Landing rows in `kalshi_raw` through dlt, and settling what an earlier load left behind."""
 
+import shutil
 from pathlib import Path
 
 import dlt
 import psycopg2
+from dlt.common.storages import NormalizeStorage
 from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.errors import RefusedError, WarehouseError, first_line
-from pipelines.source import kalshi_source
+from pipelines.source import STAGING, kalshi_source
 from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
 
 
@@ -38,7 +40,17 @@ class Lander:
         pending = len(self._pipeline.list_normalized_load_packages())
         while self._pipeline.has_pending_data:
             self._run(None)
+        self._clean()
         return pending
+
+    def _clean(self) -> None:
+        """Remove the files of loads that were killed while they fetched: hundreds of MB each."""
+        working = Path(self._pipeline.working_dir)
+        shutil.rmtree(working / STAGING, ignore_errors=True)
+        # dlt extracts into folders of random names and moves what is whole to this one
+        for folder in (working / "normalize").glob("*/"):
+            if folder.name != NormalizeStorage.EXTRACTED_FOLDER:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def has_landed(self, connection: Connection) -> bool:
         """Whether the raw schema holds any load; it does not when somebody dropped it."""

@@ -40,6 +40,11 @@ class Selection:
         return not (self.events or self.markets or self.series or self.categories)
 
     @property
+    def follows(self) -> bool:
+        """Whether markets that left the listing are looked up: not in a load of settled ones."""
+        return "open" in self.statuses or not self.narrows_named
+
+    @property
     def wants_settled(self) -> bool:
         """Whether markets of the historical tier may be meant."""
         return "settled" in self.statuses

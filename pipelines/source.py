@@ -30,6 +30,10 @@ PAYLOAD_COLUMNS: list[TColumnSchema] = [
 """What every raw table has, after its keys."""
 
 
+STAGING = "staging"
+"""Folder of files being written; what is in it at the start of a load is of a killed one."""
+
+
 @dataclass(frozen=True)
 class RawTable:
     """A raw table: its name, its key columns, and how a row's keys are written."""
@@ -123,7 +127,9 @@ def _resource(table: RawTable, rows: Iterable[Any]) -> DltResource:
 
 def _staging_folder() -> str:
     """On the same file system as the load package, so that dlt can link the file."""
-    return str(dlt.current.pipeline().working_dir)
+    folder = Path(dlt.current.pipeline().working_dir) / STAGING
+    folder.mkdir(exist_ok=True)
+    return str(folder)
 
 
 def write_csv(file: Path, table: RawTable, rows: Iterable[Any], load_id: str) -> int:
