@@ -1,5 +1,6 @@
 """From the API to typed, keyed tables, on the embedded server and on PostgreSQL 15."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -154,11 +155,13 @@ def test_the_seeds_indexes_are_there(loaded_project: Project) -> None:
 
 
 def test_a_second_run_adds_nothing_twice(project: Project) -> None:
-    project.must("load", "--since", "3h", "--until", "1h")
+    now = datetime.now(UTC)
+    since, until = ((now - timedelta(hours=hours)).isoformat() for hours in (3, 1))
+    project.must("load", "--since", since, "--until", until)
     project.must("transform")
     before = _typed_rows(project)
 
-    project.must("load", "--since", "3h", "--until", "1h")
+    project.must("load", "--since", since, "--until", until)
     project.must("transform")
 
     assert _typed_rows(project) == before
