@@ -41,6 +41,9 @@ SHARED_COPY = Path("/var/cache/kalshi-elt")
 START_SECONDS = 300.0
 """Longest wait for the server: after a crash it first replays its log."""
 
+CRASH_SECONDS = 20.0
+"""Longest wait for the processes of a server that was killed to end."""
+
 STOP_SECONDS = 60.0
 
 SERVER_SETTINGS = {
@@ -178,6 +181,22 @@ class EmbeddedServer:
         fresh.rename(self.data)
 
     def _launch(self) -> None:
+        """Start the process and wait until it answers.
+
+        After a crash the killed server's own processes may take a moment to end, and Postgres
+        refuses to start beside them.
+        """
+        deadline = time.monotonic() + CRASH_SECONDS
+        while not self._comes_up():
+            words = self._last_words()
+            if "postmaster.pid" not in words or time.monotonic() > deadline:
+                raise WarehouseError(
+                    f"embedded PostgreSQL did not start: {words} (all of it: {self.log})"
+                )
+            time.sleep(0.5)
+        self._create_database()
+
+    def _comes_up(self) -> bool:
         account = _server_account()
         port = self._choose_port()
         settings = [f"--{name}={value}" for name, value in SERVER_SETTINGS.items()]
@@ -193,8 +212,7 @@ class EmbeddedServer:
                 start_new_session=True,
                 **kwargs,
             )
-        self._wait_until_ready(server)
-        self._create_database()
+        return self._is_ready(server)
 
     def _choose_port(self) -> int:
         """The port of the last start where it is free, so that clients' bookmarks keep working."""
@@ -204,19 +222,17 @@ class EmbeddedServer:
         remembered.write_text(str(port))
         return port
 
-    def _wait_until_ready(self, server: "subprocess.Popen[bytes]") -> None:
+    def _is_ready(self, server: "subprocess.Popen[bytes]") -> bool:
+        """Wait until the server answers; False when it ended instead, or took too long."""
         deadline = time.monotonic() + START_SECONDS
         url = self._url().rpartition("/")[0] + "/postgres"
         while True:
             try:
                 psycopg2.connect(url, connect_timeout=3).close()
-                return
-            except psycopg2.OperationalError as error:
+                return True
+            except psycopg2.OperationalError:
                 if server.poll() is not None or time.monotonic() > deadline:
-                    raise WarehouseError(
-                        f"embedded PostgreSQL did not start: {self._last_words()} "
-                        f"(all of it: {self.log})"
-                    ) from error
+                    return False
             time.sleep(0.05)
 
     def _create_database(self) -> None:

@@ -57,7 +57,6 @@ def test_data_survives_a_crash(server: EmbeddedServer) -> None:
     pid = server._pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
 
     assert run(server.start(), "select one from kept") == [(1,)]
 

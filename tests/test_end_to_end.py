@@ -295,5 +295,5 @@ def _keys(project: Project) -> list[tuple[object, ...]]:
     return project.query(
         "select conname, pg_get_constraintdef(oid), convalidated from pg_constraint "
         "where connamespace = 'kalshi'::regnamespace union all select indexname, indexdef, true "
-        "from pg_indexes where schemaname = 'kalshi' order by 1"
+        "from pg_indexes where schemaname = 'kalshi' order by 1, 2"
     )
