@@ -1,51 +1,21 @@
 {#
-    A price as text in dollars, from any shape of Kalshi's payloads:
+    A price in dollars, from any shape of Kalshi's payloads:
 
         live        {"yes_bid_dollars": "0.3460"}
         historical  {"yes_bid": "0.3460"}
         legacy      {"yes_bid": 34}, mostly beside "yes_bid_dollars"
 
     The key's name tells the tier, the JSON type tells dollars (string) from cents (number). This is
-    the only place that knows it. Reading never fails: what is no price stays the text it is, for
-    price_problem() to find.
+    the only place that knows it.
 #}
-{% macro price_text(object, key) -%}
+{% macro dollars(object, key) -%}
     coalesce(
-        nullif({{ object }} ->> '{{ key }}_dollars', ''),
+        nullif({{ object }} ->> '{{ key }}_dollars', '')::numeric,
         case jsonb_typeof({{ object }} -> '{{ key }}')
-            when 'number' then
-                case
-                    when length({{ object }} ->> '{{ key }}') < 19 and {{ object }} ->> '{{ key }}' ~ '^\d+$'
-                        then (({{ object }} ->> '{{ key }}')::numeric * 0.01)::text
-                    else ({{ object }} ->> '{{ key }}') || ' cents'
-                end
-            else nullif({{ object }} ->> '{{ key }}', '')
+            when 'string' then nullif({{ object }} ->> '{{ key }}', '')::numeric
+            when 'number' then ({{ object }} ->> '{{ key }}')::numeric / 100
         end
     )
-{%- endmacro %}
-
-
-{#
-    What is wrong with a price that price_text() read; NULL where nothing is. The first condition is
-    the usual form, told at less cost than by a regular expression: candles come by the million.
-#}
-{% macro price_problem(text, object, key, path='', highest=1, decimals=6) -%}
-    case
-        when {{ text }} is null then null
-        when
-            (({{ text }} like '0.____' and translate({{ text }}, '0123456789', '') = '.') or {{ text }} = '1.0000')
-            and jsonb_typeof({{ object }} -> '{{ key }}') is distinct from 'number'
-            then null
-        when length({{ text }}) > 40 or {{ text }} !~ '^-?\d+(\.\d+)?$'
-            then {{ complaint(object, key, '_dollars', path, 'is no price') }}
-        when {{ text }} !~ '^-?\d+(\.\d{0,{{ decimals }}}0*)?$'
-            then {{ complaint(object, key, '_dollars', path, 'has more than ' ~ decimals ~ ' decimals') }}
-        when {{ text }}::numeric not between 0 and {{ highest }}
-            then {{ complaint(object, key, '_dollars', path, 'is not from 0 to ' ~ highest) }}
-        when jsonb_typeof({{ object }} -> '{{ key }}') = 'number'
-            and {{ object }} ->> '{{ key }}' <> trunc({{ text }}::numeric * 100)::text
-            then {{ complaint(object, key, '', path, 'is not the dollars beside it, cut to whole cents') }}
-    end
 {%- endmacro %}
 
 
