@@ -16,7 +16,7 @@ from tenacity import (
 )
 from urllib3.exceptions import NewConnectionError
 
-from pipelines.errors import ApiError, ApiUnreachableError, NotFoundError
+from pipelines.errors import ApiError, ApiUnreachableError, BadRequestError, NotFoundError
 from pipelines.sanitize import sanitize
 
 Answer = TypeVar("Answer")
@@ -199,6 +199,8 @@ def _raise_for_status(path: str, response: requests.Response) -> None:
     message = f"GET {path}: {status} {_reason(response)}"
     if status == 404:
         raise NotFoundError(message)
+    if status == 400:
+        raise BadRequestError(message)
     if status == 429 or status >= 500:
         error = RetryableError(message)
         error.retry_after = _seconds(response.headers.get("Retry-After"))

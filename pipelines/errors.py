@@ -38,6 +38,10 @@ class ApiUnreachableError(ApiError):
     """No connection to the API, after all attempts."""
 
 
+class BadRequestError(ApiError):
+    """The API refuses the request as it is (400)."""
+
+
 class NotFoundError(ApiError):
     """The API knows nothing under that ticker (404)."""
 

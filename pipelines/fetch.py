@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from pipelines.api import KalshiApi, Params
-from pipelines.errors import ApiError, ApiUnreachableError, NotFoundError
+from pipelines.errors import ApiError, ApiUnreachableError, BadRequestError, NotFoundError
 from pipelines.plan import CandleRequest, batched
 from pipelines.records import (
     HISTORICAL,
@@ -253,6 +253,9 @@ def fetch_candles(api: KalshiApi, request: CandleRequest) -> Iterator[WindowRow 
         answered, origin = _candles_by_market(api, request)
     except ApiUnreachableError:
         raise
+    except BadRequestError as error:
+        yield from _by_halves(api, request, error)
+        return
     except ApiError as error:
         yield from (Problem(f"candles of {ticker}", str(error)) for ticker in request.tickers)
         return
@@ -269,6 +272,18 @@ def fetch_candles(api: KalshiApi, request: CandleRequest) -> Iterator[WindowRow 
         else:
             why = f"the {request.tier} tier knows no such market"
             yield Problem(f"candles of {ticker}", why, missing=ticker)
+
+
+def _by_halves(
+    api: KalshiApi, request: CandleRequest, error: BadRequestError
+) -> Iterator[WindowRow | Problem]:
+    """One market that the API refuses must not cost the others that were asked for with it."""
+    if len(request.tickers) == 1:
+        yield Problem(f"candles of {request.tickers[0]}", str(error))
+        return
+    middle = len(request.tickers) // 2
+    for half in (request.tickers[:middle], request.tickers[middle:]):
+        yield from fetch_candles(api, replace(request, tickers=half))
 
 
 def _candles_by_market(

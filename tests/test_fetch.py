@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from pipelines.api import KalshiApi
-from pipelines.errors import ApiError, ApiUnreachableError
+from pipelines.errors import ApiError, ApiUnreachableError, BadRequestError
 from pipelines.fetch import (
     EVENTS_PAGE,
     TICKERS_PER_REQUEST,
@@ -76,6 +76,22 @@ class CannedApi(KalshiApi):
         if path not in self._answers:
             raise ApiUnreachableError(f"{self.base_url} can't be reached")
         return msgspec.json.decode(self._answers[path], type=answer)
+
+
+class OneRefused(KalshiApi):
+    """Refuses every batch that names the market BAD, and has no candle of any other."""
+
+    def __init__(self) -> None:
+        super().__init__("http://refusing.test", rate=10_000, attempts=1, timeout=1.0)
+        self.asked: list[str] = []
+
+    def get(self, path: str, params: Mapping[str, str | int], answer: type[Any]) -> Any:
+        tickers = str(params["market_tickers"])
+        self.asked.append(tickers)
+        if "BAD" in tickers.split(","):
+            raise BadRequestError(f"GET {path}: 400 bad request")
+        markets = [{"market_ticker": ticker, "candlesticks": []} for ticker in tickers.split(",")]
+        return msgspec.json.decode(msgspec.json.encode({"markets": markets}), type=answer)
 
 
 def listings(outcomes: Iterable[Listing | Problem]) -> dict[str | None, Listing]:
@@ -843,3 +859,20 @@ def test_a_category_is_all_of_its_series_and_no_other(kalshi: Simulator, api: Ka
 @pytest.mark.parametrize("category", ["sports", "Sport", "NOSUCH"])
 def test_a_category_is_spelled_as_kalshi_does(api: KalshiApi, category: str) -> None:
     assert fetch_category(api, category) == []
+
+
+# A market that the API refuses
+
+
+def test_one_market_that_is_refused_costs_no_other() -> None:
+    api = OneRefused()
+    tickers = ("A", "B", "C", "BAD", "D", "E", "F", "G")
+
+    outcomes = list(fetch_candles(api, CandleRequest(tickers, 0, 600, 1)))
+
+    windows = {row.market_ticker for row in outcomes if isinstance(row, WindowRow)}
+    assert windows == set(tickers) - {"BAD"}
+    assert [str(one) for one in outcomes if isinstance(one, Problem)] == [
+        "candles of BAD: GET /markets/candlesticks: 400 bad request"
+    ]
+    assert len(api.asked) == 7
