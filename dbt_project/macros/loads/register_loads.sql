@@ -39,10 +39,8 @@
             _dlt_loads.load_id,
             (select max(runs.run) from kalshi_ops.runs)
         from kalshi_raw._dlt_loads
-        where
-            _dlt_loads.status = 0
-            and not exists (
-                select from kalshi_ops.loads where loads.load_id = _dlt_loads.load_id
-            );
+        where _dlt_loads.status = 0
+        -- dlt names a load twice when it is killed between naming it and noting that it did
+        on conflict (load_id) do nothing;
     {%- endif -%}
 {% endmacro %}
