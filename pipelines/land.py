@@ -15,14 +15,27 @@ from pipelines.errors import RefusedError, WarehouseError, first_line
 from pipelines.source import STAGING, kalshi_source
 from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
 
+PIPELINE = "kalshi"
+
+FOLDERS = (
+    *(Path("load", name) for name in ("new", "normalized", "loaded")),
+    Path("normalize", NormalizeStorage.EXTRACTED_FOLDER),
+)
+"""What dlt makes at the first start of a pipeline, and misses ever after when that was killed."""
+
+
+def _complete_folders(working: Path) -> None:
+    for folder in FOLDERS:
+        (working / folder).mkdir(parents=True, exist_ok=True)
+
 
 class Lander:
     """Lands sources in one warehouse, one load package each."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        warehouse.work_folder.mkdir(parents=True, exist_ok=True)
+        _complete_folders(warehouse.work_folder / PIPELINE)
         self._pipeline = dlt.pipeline(
-            pipeline_name="kalshi",
+            pipeline_name=PIPELINE,
             destination=dlt.destinations.postgres(
                 credentials=_credentials(warehouse),
                 # a unique index on raw rows would make a repeated package fail for ever
