@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PGDATA_DIR ?= .pgdata
 PORT ?= 8080
+WORKERS ?= 2
 ARGS ?=
 
 # The demo keeps its simulated data out of the real warehouse.
@@ -44,9 +45,25 @@ load: setup ## fetch from Kalshi and land it in kalshi_raw
 transform: setup ## type and test what landed: dbt build
 	@$(ELT) transform $(ARGS)
 
+.PHONY: check
+check: setup ## test everything in the warehouse, and how fresh it is: dbt test, dbt source freshness
+	@$(ELT) check
+
+.PHONY: prune
+prune: setup ## remove raw windows that are typed: make prune ARGS="--raw-older-than 30d"
+	@$(ELT) prune $(ARGS)
+
+.PHONY: bench
+bench: setup ## measure speed, memory and size: make bench ARGS="landing", or all of it
+	@$(BIN)/python -m bench $(or $(ARGS),all)
+
+.PHONY: bench-peer
+bench-peer: setup ## the same markets and candles with ingestr, side by side
+	@$(BIN)/python -m bench peer $(ARGS)
+
 .PHONY: test
 test: setup ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: docs
 docs: setup ## write the dbt docs as one HTML file
@@ -55,6 +72,10 @@ docs: setup ## write the dbt docs as one HTML file
 .PHONY: docs-serve
 docs-serve: docs ## show the docs on http://127.0.0.1:8080 (or PORT=)
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory target/docs
+
+.PHONY: dictionary
+dictionary: setup ## write docs/data_dictionary.md from dbt's YAML
+	@$(BIN)/python -m pipelines.dictionary
 
 .PHONY: demo
 demo: setup ## see it work without the network: simulator, load, transform
@@ -73,10 +94,11 @@ stop: setup ## stop the embedded PostgreSQL
 	@$(ELT) stop
 
 .PHONY: lint
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy and sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
 
 .PHONY: format
 format: setup ## let ruff format the code

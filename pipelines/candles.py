@@ -1,6 +1,7 @@
 """Asking for the candles that are wanted and not covered, and landing them."""
 
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
 from pipelines import catalog, coverage
@@ -16,7 +17,7 @@ from pipelines.fetch import (
     fetch_cutoff,
 )
 from pipelines.parallel import in_parallel
-from pipelines.plan import CandleRequest, batched, plan_requests, retry_in_historical
+from pipelines.plan import CandleRequest, plan_requests, retry_in_historical
 from pipelines.progress import Reporter
 from pipelines.records import HISTORICAL, LIVE, Market, WindowRow
 from pipelines.source import kalshi_source
@@ -54,8 +55,11 @@ def plan(context: LoadContext, chosen: Iterable[MarketFound], scope: Scope) -> l
 
 def fetch_and_land(context: LoadContext, requests: list[CandleRequest]) -> None:
     """Land the requests' windows in packages of bounded size, then count them as covered."""
+    settings = context.settings
     with context.log.requests(len(requests)) as reporter:
-        for package in batched(requests, context.settings.requests_per_package):
+        for package in packages(
+            requests, settings.requests_per_package, settings.seconds_per_package
+        ):
             rows = _rows(context, package, reporter)
             try:
                 context.lander.land(kalshi_source(candlesticks=rows))
@@ -64,6 +68,26 @@ def fetch_and_land(context: LoadContext, requests: list[CandleRequest]) -> None:
             if context.summary.is_over:
                 break
     coverage.count_finished_loads(context.connection)
+
+
+def packages(
+    requests: Iterable[CandleRequest], least: int, seconds: float
+) -> Iterator[Iterator[CandleRequest]]:
+    """The requests of one package after the other, each to be taken whole before the next.
+
+    A package goes on for so many seconds: a load package costs dlt 0.3 s, whatever is in it, so a
+    quick API needs larger ones, and a kill costs no more time than with a slow one.
+    """
+    queue = deque(requests)
+    while queue:
+        yield _package(queue, least, time.monotonic() + seconds)
+
+
+def _package(queue: deque[CandleRequest], least: int, until: float) -> Iterator[CandleRequest]:
+    taken = 0
+    while queue and (taken < least or time.monotonic() < until):
+        taken += 1
+        yield queue.popleft()
 
 
 def report(context: LoadContext, requests: list[CandleRequest]) -> str:

@@ -88,11 +88,20 @@ def _build_parser() -> argparse.ArgumentParser:
 
     _add_load_arguments(add("load", _load, "fetch from Kalshi and land in kalshi_raw"))
     add("transform", _transform, "type and test what landed: dbt build [arguments]")
+    add("check", _check, "test everything in the warehouse, and how fresh it is")
     add("docs", _docs, "write the dbt docs as one HTML file")
     add("dbt", _dbt, "run any dbt command on the warehouse: dbt [arguments]")
     add("psql", _psql, "open psql on the warehouse: psql [arguments]")
     status = add("status", _status, "what is in the warehouse, how new, and what is missing")
     status.add_argument("--json", action="store_true", help="one JSON object, for machines")
+    prune = add("prune", _prune, "remove raw windows of candles that are typed")
+    prune.add_argument(
+        "--raw-older-than",
+        required=True,
+        metavar="TIME",
+        help="how long ago they were fetched, at least (30d), or an ISO date or time",
+    )
+    prune.add_argument("--dry-run", action="store_true", help="count them, remove nothing")
     add("stop", _stop, "stop the embedded PostgreSQL")
     return parser
 
@@ -186,6 +195,13 @@ def _transform(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from pipelines.transform import check
+
+    check(_warehouse())
+    return 0
+
+
 def _docs(arguments: argparse.Namespace) -> int:
     from pipelines.transform import write_docs
 
@@ -214,6 +230,13 @@ def _status(arguments: argparse.Namespace) -> int:
 
     status = read_status(_warehouse())
     print(render_json(status) if arguments.json else render(status))
+    return 0
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from pipelines.prune import prune
+
+    print(prune(_warehouse(), arguments.raw_older_than, now=time.time(), dry_run=arguments.dry_run))
     return 0
 
 

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.errors import BusyError
@@ -59,6 +60,14 @@ create table if not exists kalshi_ops.covered_loads (
 );
 comment on table kalshi_ops.covered_loads is
     'One row per finished load whose windows are counted in kalshi_ops.coverage.';
+
+create table if not exists kalshi_ops.pruned (
+    raw_table text not null,
+    before timestamptz not null,
+    constraint pk_pruned primary key (raw_table)
+);
+comment on table kalshi_ops.pruned is
+    'One row per raw table of which typed rows were removed: those that were fetched before.';
 """
 
 
@@ -79,7 +88,12 @@ def hold_lock(warehouse: Warehouse, *, wait: bool) -> Iterator[Connection]:
             time.sleep(SECONDS_BETWEEN_TRIES)
         with connection.cursor() as cursor:
             cursor.execute(SCHEMA)
-        yield connection
+        try:
+            yield connection
+        finally:
+            # closing frees it too, but only when the server comes round to it
+            with suppress(psycopg2.Error), connection.cursor() as cursor:
+                cursor.execute("select pg_advisory_unlock(%s, %s)", LOCK)
 
 
 def forget(connection: Connection) -> None:

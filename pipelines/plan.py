@@ -24,6 +24,10 @@ MAX_PERIODS = 10_000
 MAX_HISTORICAL_PERIODS = 5_000
 """The most requested periods in one request for one market (2.7, 2.12)."""
 
+NEARLY = 0.97
+"""How much of the best way's filling is enough for a way with longer windows. They are fewer rows:
+a day of 100 markets takes 1 % more requests and 40 % of the rows."""
+
 MOST_SLICES = 20
 """Beyond so many slices of time a last one that is not full costs less than 5 %."""
 
@@ -89,13 +93,18 @@ def _pack(cluster: list[Window], end: int, interval_min: int) -> list[CandleRequ
     requests: list[CandleRequest] = []
     begin = 0
     while begin < len(cluster):
-        groups = (
-            cluster[begin : begin + size]
+        ways = [
+            (group, list(_sweep(group, end, interval_min)))
             for size in _group_sizes(cluster[begin], end, interval_min)
-        )
-        group, sent = max(
-            ((group, list(_sweep(group, end, interval_min))) for group in groups),
-            key=lambda way: sum(_periods(w, end, interval_min) for w in way[0]) / len(way[1]),
+            for group in [cluster[begin : begin + size]]
+        ]
+        fill = [
+            sum(_periods(window, end, interval_min) for window in group) / len(sent)
+            for group, sent in ways
+        ]
+        # the smallest group comes first: its windows are the longest
+        group, sent = next(
+            way for way, full in zip(ways, fill, strict=True) if full >= NEARLY * max(fill)
         )
         requests += sent
         begin += len(group)

@@ -65,7 +65,9 @@ class LoadSettings(BaseConfiguration):
     timeout: float = 30.0
     """Seconds to wait for an answer's next bytes."""
     requests_per_package: int = 50
-    """Candle requests that land together: at most 500,000 candles, which a kill can cost."""
+    """Candle requests that land together, at least."""
+    seconds_per_package: float = 10.0
+    """How long a package of candles is fetched, at least: what a kill can cost."""
     wait: bool = False
     """Wait for another load on the warehouse to end, instead of giving up."""
     dry_run: bool = False
@@ -145,6 +147,8 @@ def _check(settings: LoadSettings) -> None:
     for name in ("rate", "attempts", "timeout", "workers", "requests_per_package"):
         if not 0 < getattr(settings, name) < math.inf:
             raise UsageError(f"setting {name} must be more than 0, and finite")
+    if not 0 <= settings.seconds_per_package < math.inf:
+        raise UsageError("setting seconds_per_package must be 0 or more, and finite")
     if not 0 <= settings.min_volume < math.inf:
         raise UsageError("--min-volume must not be below 0")
     if settings.log_format not in LOG_FORMATS:

@@ -42,13 +42,13 @@ def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
     2.9). Raises UsageError on anything unreadable.
     """
     last_minute = int(now) // MINUTE * MINUTE
-    end = min(_moment("until", until, now), last_minute) if until is not None else last_minute
+    end = min(parse_moment("until", until, now), last_minute) if until is not None else last_minute
     if since is None:
         # who names an end alone means the day before it, not all since the last load
         return TimeRange(end - DEFAULT_LOOK_BACK if until is not None else None, end)
     if since.strip().lower() == OPEN:
         return TimeRange(None, end, is_life=True)
-    start = _moment("since", since, now)
+    start = parse_moment("since", since, now)
     if start >= end:
         raise UsageError(
             f"--since {since} ({_iso(start)}) is not before --until ({_iso(end)}); "
@@ -57,7 +57,11 @@ def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
     return TimeRange(start, end)
 
 
-def _moment(name: str, text: str, now: float) -> int:
+def parse_moment(name: str, text: str, now: float) -> int:
+    """Unix seconds of an ISO date or time, or of how long before `now` (`90m`, `30d`).
+
+    Raises UsageError, naming the option `name`, on anything else.
+    """
     text = text.strip()
     try:
         if ago := AGO.fullmatch(text.lower()):

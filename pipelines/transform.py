@@ -18,13 +18,26 @@ from pipelines.paths import PROJECT_ROOT
 from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
 
 FAILED = (RunStatus.Error, TestStatus.Error, TestStatus.Fail)
+WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
+"""They test the models, not the data, so they belong to the project's own tests."""
+
 DOCS_PAGE = "static_index.html"
 
 
 def transform(warehouse: Warehouse, arguments: Sequence[str]) -> None:
     """`dbt build`: type what landed, then test it. Raises KalshiEltError when anything fails."""
     _require_raw_tables(warehouse)
-    run_dbt(warehouse, ["build", *arguments])
+    run_dbt(warehouse, ["build", *WITHOUT_UNIT_TESTS, *arguments])
+
+
+def check(warehouse: Warehouse) -> None:
+    """`dbt test` and `dbt source freshness`: everything in the warehouse, not what is new alone.
+
+    Raises KalshiEltError when anything fails.
+    """
+    _require_raw_tables(warehouse)
+    run_dbt(warehouse, ["source", "freshness"])
+    run_dbt(warehouse, ["test", *WITHOUT_UNIT_TESTS])
 
 
 def write_docs(warehouse: Warehouse) -> Path:

@@ -113,47 +113,6 @@ def test_candles_are_those_of_the_last_24_hours_and_equal_what_the_api_answered(
     ) == [(True, 10)]
 
 
-def test_postgres_enforces_the_seeds_keys(loaded_project: Project) -> None:
-    constraints = loaded_project.query(
-        "select conname, pg_get_constraintdef(oid), convalidated from pg_constraint "
-        "where connamespace = 'kalshi'::regnamespace and contype in ('p', 'f') order by 1"
-    )
-
-    assert constraints == [
-        (
-            "fk_candles_market",
-            "FOREIGN KEY (market_ticker) REFERENCES kalshi.markets(market_ticker) "
-            "ON DELETE CASCADE",
-            True,
-        ),
-        (
-            "fk_markets_event",
-            "FOREIGN KEY (event_ticker) REFERENCES kalshi.events(event_ticker) ON DELETE CASCADE",
-            True,
-        ),
-        ("pk_candles", "PRIMARY KEY (market_ticker, interval_min, end_ts)", True),
-        ("pk_events", "PRIMARY KEY (event_ticker)", True),
-        ("pk_markets", "PRIMARY KEY (market_ticker)", True),
-        ("pk_series", "PRIMARY KEY (series_ticker)", True),
-    ]
-
-
-def test_the_seeds_indexes_are_there(loaded_project: Project) -> None:
-    indexes = loaded_project.query(
-        "select indexname, substring(indexdef from 'USING .*') from pg_indexes "
-        "where schemaname = 'kalshi' and indexname like 'idx%%' order by 1"
-    )
-
-    assert indexes == [
-        (
-            "idx_candles_market_interval_endts",
-            "USING btree (market_ticker, interval_min, end_ts DESC)",
-        ),
-        ("idx_markets_event_ticker", "USING btree (event_ticker)"),
-        ("idx_markets_status", "USING btree (status)"),
-    ]
-
-
 def test_a_second_run_adds_nothing_twice(project: Project) -> None:
     now = datetime.now(UTC)
     since, until = ((now - timedelta(hours=hours)).isoformat() for hours in (3, 1))

@@ -140,6 +140,7 @@ def environment(project: Project, folder: Path) -> dict[str, str]:
         "LOAD_OUTPUT": str(folder / "output"),
         "SOURCES__KALSHI__RATE": "40",
         "SOURCES__KALSHI__REQUESTS_PER_PACKAGE": "4",
+        "SOURCES__KALSHI__SECONDS_PER_PACKAGE": "0",
     }
 
 
@@ -391,7 +392,7 @@ IS_WAITING_FOR_TABLE = (
 def fetched_files(loads: Loader) -> list[Path]:
     """The files that a load under way writes; folders may go while we look."""
     try:
-        return list(loads.data.rglob("candlesticks.csv"))
+        return list(loads.data.rglob("candlesticks.*.csv"))
     except FileNotFoundError:
         return []
 

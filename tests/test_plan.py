@@ -117,6 +117,19 @@ def join(found: Sequence[Stretch]) -> list[Stretch]:
     return joined
 
 
+# Windows
+
+
+def test_a_day_of_many_markets_comes_in_few_long_windows() -> None:
+    windows = many(3_000, UNTIL - DAY)
+
+    plan = plan_requests(windows, 1)
+
+    asked = sum(len(request.tickers) for request in plan)
+    assert asked <= 4 * len(windows), "6 hours each; 100 minutes each would be 15 a market"
+    assert len(plan) <= 1.04 * 3_000 * 1_440 / 10_000
+
+
 # Caps
 
 
@@ -128,7 +141,7 @@ def join(found: Sequence[Stretch]) -> list[Stretch]:
         pytest.param(7, 1, 1, 2, id="10,080 periods"),
         pytest.param(1, 7, 1, 2, id="a week of minutes of one market"),
         pytest.param(100, 1, 1, 15, id="100 markets: 100 minutes each"),
-        pytest.param(101, 1, 1, 15, id="145,440 periods"),
+        pytest.param(101, 1, 1, 16, id="145,440 periods: one more, for windows of 6 hours"),
         pytest.param(100, 4, 60, 1, id="9,600 hours"),
         pytest.param(100, 5, 60, 2, id="12,000 hours"),
         pytest.param(100, 100, 1440, 1, id="exactly 10,000 days"),
@@ -136,7 +149,7 @@ def join(found: Sequence[Stretch]) -> list[Stretch]:
         pytest.param(101, 1, 1440, 2, id="one market more than a request takes"),
     ],
 )
-def test_it_sends_as_few_requests_as_the_caps_allow(
+def test_it_sends_as_few_requests_as_the_caps_allow_or_hardly_more(
     markets: int, days: int, interval: int, requests: int
 ) -> None:
     windows = many(markets, UNTIL - days * DAY)

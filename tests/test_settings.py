@@ -41,6 +41,7 @@ DEFAULTS: dict[str, object] = {
     "dry_run": False,
     "log_format": "text",
     "requests_per_package": 50,
+    "seconds_per_package": 10.0,
 }
 
 EVENT = {"events": ["KXPRESPERSON-28"]}
@@ -105,6 +106,7 @@ SETTINGS = [
     pytest.param("dry_run", True, "true", False, "false", True, id="dry_run"),
     pytest.param("workers", 1, "1", 2, "2", 3, id="workers"),
     pytest.param("requests_per_package", 1, "1", 2, "2", 3, id="requests_per_package"),
+    pytest.param("seconds_per_package", 1.5, "1.5", 2.5, "2.5", 3.5, id="seconds_per_package"),
     pytest.param("log_format", "json", '"json"', "text", "text", "json", id="log_format"),
     pytest.param("intervals", [60], "[60]", [1440], "[1440]", [1], id="intervals"),
     pytest.param("since", "1h", '"1h"', "2h", "2h", "3h", id="since"),

@@ -20,10 +20,11 @@
 
 
 {#
-    A condition that holds for rows of loads which this model has not typed yet. Load ids are
-    literals, so that the index on them is used and the condition can be pushed down to shards.
+    A condition that holds for rows which this model has not typed yet: those of new loads and, where
+    `child` names the kind of row and `key` its column, those whose parent has come since. Load ids
+    and keys are literals, so that indexes are used and the condition can be pushed down to shards.
 #}
-{% macro is_new_load(load_id) %}
+{% macro is_new_load(load_id, child=none, key=none) %}
     {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
         true
     {%- else -%}
@@ -36,11 +37,103 @@
                 where run > {{ typed }} and run <= {{ this_run() }}
                 order by load_id
             {%- endset -%}
-            {{ load_id }} = any (array[
-                {%- for id in run_query(query).columns[0].values() %}'{{ id }}'{{ ', ' if not loop.last }}{% endfor -%}
-            ]::text[])
+            {%- set arrived = arrived_children(child, typed) if child else [] -%}
+            (
+                {{ load_id }} = {{ any_of(run_query(query).columns[0].values()) }}
+                {%- if arrived %}
+                or {{ key }} = {{ any_of(arrived) }}
+                {%- endif %}
+            )
         {%- endif -%}
     {%- endif -%}
+{% endmacro %}
+
+
+{#
+    A condition that holds for candles whose market is known. Asked once for the windows of new loads;
+    a join would look the market up for each of their candles.
+#}
+{% macro is_of_known_market(key) %}
+    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+        true
+    {%- else -%}
+        {%- set query -%}
+            select landed.market_ticker
+            from (
+                select distinct candlesticks.market_ticker
+                from kalshi_raw.candlesticks
+                where {{ is_new_load('candlesticks._dlt_load_id', 'candle', 'candlesticks.market_ticker') }}
+            ) as landed
+            left join {{ target.schema }}.markets
+                on landed.market_ticker = markets.market_ticker
+            where markets.market_ticker is null
+            order by 1
+        {%- endset -%}
+        {%- set unknown = run_query(query).columns[0].values() -%}
+        {{ 'true' if not unknown else key ~ ' <> ' ~ any_of(unknown).replace('any', 'all', 1) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{# `any (array[...])` of texts. #}
+{% macro any_of(values) -%}
+    any (array[
+        {%- for value in values %}'{{ value | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
+    ]::text[])
+{%- endmacro %}
+
+
+{# Keys of waiting rows whose parent is there, or was when a model before this one took them up. #}
+{% macro arrived_children(child, typed) %}
+    {%- set parent = {
+        'market': {'table': 'events', 'column': 'event_ticker'},
+        'candle': {'table': 'markets', 'column': 'market_ticker'},
+    }[child] -%}
+    {% set query %}
+        select waiting.key from kalshi_ops.waiting
+        where
+            waiting.child = '{{ child }}'
+            and (
+                waiting.run > {{ typed }}
+                or waiting.run is null and exists (
+                    select from {{ target.schema }}.{{ parent.table }} as parents
+                    where parents.{{ parent.column }} = waiting.parent
+                )
+            )
+        order by waiting.key
+    {% endset %}
+    {{ return(run_query(query).columns[0].values() | list) }}
+{% endmacro %}
+
+
+{# After a model has typed: whose parent is unknown waits, and who was taken up waits no more. #}
+{% macro remember_waiting(waits) %}
+    update kalshi_ops.waiting
+    set run = {{ this_run() }}
+    where
+        child = '{{ waits.child }}'
+        and run is null
+        and exists (
+            select from {{ target.schema }}.{{ waits.parent_table }} as parents
+            where parents.{{ waits.parent }} = waiting.parent
+        );
+
+    insert into kalshi_ops.waiting (child, key, parent)
+    select
+        '{{ waits.child }}',
+        landed.{{ waits.key }},
+        max(landed.{{ waits.parent }})
+    from kalshi_raw.{{ waits.raw_table }} as landed
+    where
+        {{ is_new_load('landed._dlt_load_id') }}
+        and landed.{{ waits.key }} is not null
+        and landed.{{ waits.parent }} is not null
+        and not exists (
+            select from {{ target.schema }}.{{ waits.parent_table }} as parents
+            where parents.{{ waits.parent }} = landed.{{ waits.parent }}
+        )
+    group by landed.{{ waits.key }}
+    on conflict (child, key) do update set parent = excluded.parent, run = null;
 {% endmacro %}
 
 

@@ -4,6 +4,8 @@
         runs          one row for each dbt run, numbered
         loads         one row for each finished load, with the run that saw it first
         typed_models  one row for each incremental model: the run up to which it has typed
+        waiting       one row for each market that waits for its event, and for each market ticker
+                      whose candles wait for it; the run that took them up, NULL until then
 
     Load ids are no order to rely on: a load may finish after a younger one. The number of the run
     that first saw a load is, as registering is serialised by the lock.
@@ -28,6 +30,14 @@
         create table if not exists kalshi_ops.typed_models (
             model text primary key,
             run bigint not null
+        );
+
+        create table if not exists kalshi_ops.waiting (
+            child text not null,
+            key text not null,
+            parent text not null,
+            run bigint,
+            primary key (child, key)
         );
 
         lock table kalshi_ops.loads in exclusive mode;

@@ -8,10 +8,15 @@
 
     The model's YAML says:
         constraints         names, keys; a foreign key's `expression` follows its `references` part
-        meta.indexes        [{name, columns}]
+        meta.indexes        [{name, columns, method, with, where}]
         meta.written_once   columns that an update leaves alone
         meta.written_always columns that change with every write and are no difference by themselves
-        meta.never_back     columns of which the greatest value stays
+        meta.never_back     timestamps of which the greatest value stays
+        meta.removed_when   a column of the model's SQL, not of the table: rows to delete by their key
+        meta.pruned_with    raw table whose typed rows may be pruned; what they held stays
+        meta.waits_for      the parent without which rows are left out until it has come
+        meta.partition_by   a timestamp by whose month the table is partitioned, see partitions.sql
+        meta.settings       storage parameters, of each partition where there are some
     A row replaces another one with the same key when it differs and was not fetched earlier.
     A full refresh writes every row again and deletes those that are no longer there.
 #}
@@ -19,17 +24,37 @@
 
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set is_full_refresh = should_full_refresh() -%}
+    {%- set meta = config.get('meta', {}) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {{ get_assert_columns_equivalent(sql) }}
-    {% call statement('ensure_table') %}
-        {{ keyed_table_ddl(target_relation) }}
-    {% endcall %}
+    {#- the column that marks rows to delete is no column of the table -#}
+    {%- set checked_sql = sql -%}
+    {%- if meta.get('removed_when') -%}
+        {%- set checked_sql = 'select ' ~ model['columns'].keys() | join(', ') ~ ' from (' ~ sql ~ ') as model_sql' -%}
+    {%- endif %}
+
+    {{ get_assert_columns_equivalent(checked_sql) }}
+    {%- for ddl in [keyed_table_ddl, partitions_ddl] -%}
+        {%- set statements = ddl(target_relation) -%}
+        {%- if statements.strip() -%}
+            {% call statement('ensure_table') %}
+                {{ statements }}
+            {% endcall %}
+            {#- locks on the parent of a foreign key are not held while rows are written -#}
+            {% do adapter.commit() %}
+        {%- endif -%}
+    {%- endfor -%}
+
     {% call statement('main') %}
         {{ keyed_table_upsert(target_relation, sql, is_full_refresh) }}
     {% endcall %}
+    {%- if meta.get('waits_for') %}
+    {% call statement('remember_waiting') %}
+        {{ remember_waiting(meta['waits_for']) }}
+    {% endcall %}
+    {%- endif %}
     {% call statement('mark_typed') %}
         {{ mark_typed() }}
     {% endcall %}
@@ -44,30 +69,72 @@
 {% endmaterialization %}
 
 
-{# Create what is missing of the table, its columns, constraints and indexes. #}
+{#
+    What is missing of the table, its columns, constraints and indexes. The catalog is asked first, as
+    even `add column if not exists` locks out readers for a moment.
+#}
 {% macro keyed_table_ddl(relation) %}
-    {%- set columns = adapter.render_raw_columns_constraints(raw_columns=model['columns']) %}
-    create table if not exists {{ relation }} (
-        {{ columns | join(',\n        ') }}
-    );
-    {% for column in columns %}
-    alter table {{ relation }} add column if not exists {{ column }};
+    {%- set rendered = adapter.render_raw_columns_constraints(raw_columns=model['columns']) -%}
+    {%- set present = keyed_table_catalog(relation) -%}
+    {%- set partition_by = config.get('meta', {}).get('partition_by') -%}
+    {%- if partition_by and present['kind'] == ['r'] -%}
+        {{ exceptions.raise_compiler_error(
+            relation ~ ' is of an older version and has no partitions: `drop table ' ~ relation.include(database=false)
+            ~ ' cascade`, then run `make transform`; it is made again from kalshi_raw'
+        ) }}
+    {%- endif -%}
+    {%- if not present['column'] %}
+    create table {{ relation }} (
+        {{ rendered | join(',\n        ') }}
+    ) {{ 'partition by range (' ~ partition_by['column'] ~ ')' if partition_by else keyed_table_settings() }};
+    {%- else %}
+    {%- for name, column in model['columns'].items() %}
+    {%- if name not in present['column'] %}
+    alter table {{ relation }} add column {{ rendered[loop.index0] }};
+    {%- elif name not in present['not null'] and 'not_null' in column['constraints'] | map(attribute='type') | map('string') %}
+    alter table {{ relation }} alter column {{ name }} set not null;
+    {%- endif %}
     {%- endfor %}
-    {% for constraint in model['constraints'] %}
-    do $$
-    begin
-        if not exists (
-            select from pg_constraint
-            where conrelid = '{{ relation }}'::regclass and conname = '{{ constraint['name'] }}'
-        ) then
-            alter table {{ relation }} add constraint {{ constraint['name'] }} {{ keyed_table_constraint(constraint) }};
-        end if;
-    end $$;
+    {%- endif %}
+    {%- for constraint in model['constraints'] if constraint['name'] not in present['constraint'] %}
+    alter table {{ relation }} add constraint {{ constraint['name'] }} {{ keyed_table_constraint(constraint) }};
     {%- endfor %}
-    {% for index in config.get('meta', {}).get('indexes', []) %}
-    create index if not exists {{ index['name'] }} on {{ relation }} ({{ index['columns'] }});
+    {%- for index in config.get('meta', {}).get('indexes', []) if index['name'] not in present['index'] %}
+    create index {{ index['name'] }} on {{ relation }} using {{ index.get('method', 'btree') }} ({{ index['columns'] }})
+    {{ 'with (' ~ index['with'] ~ ')' if index.get('with') }}
+    {{ 'where ' ~ index['where'] if index.get('where') }};
     {%- endfor %}
 {% endmacro %}
+
+
+{# What there is of a table: names of its columns, of those that are not null, constraints, indexes. #}
+{% macro keyed_table_catalog(relation) %}
+    {%- set query -%}
+        select case when attnotnull then 'not null' else 'null' end, attname::text
+        from pg_attribute
+        where attrelid = to_regclass('{{ relation }}') and attnum > 0 and not attisdropped
+        union all
+        select 'constraint', conname::text from pg_constraint where conrelid = to_regclass('{{ relation }}')
+        union all
+        select 'index', indexrelid::regclass::text from pg_index where indrelid = to_regclass('{{ relation }}')
+        union all
+        select 'kind', relkind::text from pg_class where oid = to_regclass('{{ relation }}')
+    {%- endset -%}
+    {%- set found = {'not null': [], 'null': [], 'constraint': [], 'index': [], 'kind': []} -%}
+    {%- for kind, name in run_query(query) -%}
+        {%- do found[kind].append(name.split('.')[-1]) -%}
+    {%- endfor -%}
+    {%- do found.update({'column': found['not null'] + found['null']}) -%}
+    {{ return(found) }}
+{% endmacro %}
+
+
+{% macro keyed_table_settings() -%}
+    {%- set settings = config.get('meta', {}).get('settings', {}) -%}
+    {%- if settings -%}
+        with ({% for name, value in settings.items() %}{{ name }} = {{ value }}{{ ', ' if not loop.last }}{% endfor %})
+    {%- endif -%}
+{%- endmacro %}
 
 
 {% macro keyed_table_constraint(constraint) -%}
@@ -89,6 +156,7 @@
     {%- set columns = model['columns'].keys() | list -%}
     {%- set updated = columns | reject('in', keys) | reject('in', meta.get('written_once', [])) | list -%}
     {%- set compared = updated | reject('in', meta.get('written_always', [])) | list -%}
+    {%- set is_newer = 'excluded.fetched_at >= present.fetched_at' if 'fetched_at' in columns and not is_full_refresh -%}
     with
 
     fresh as {{ 'materialized' if is_full_refresh else '' }} (
@@ -97,27 +165,73 @@
 
     )
 
+    {% if meta.get('removed_when') and not is_full_refresh %}
+    , removed as (
+
+        delete from {{ relation }} as present
+        using fresh
+        where
+            fresh.{{ meta['removed_when'] }}
+            {% for key in keys %}and fresh.{{ key }} = present.{{ key }}{{ ' ' if not loop.last }}{% endfor %}
+
+    )
+    {% endif %}
+
     {% if is_full_refresh %}
     , removed as (
 
         delete from {{ relation }} as present
-        where not exists (
-            select from fresh
-            where {% for key in keys %}fresh.{{ key }} = present.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
-        )
+        where
+            not exists (
+                select from fresh
+                where
+                    {% for key in keys %}fresh.{{ key }} = present.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+                    {{ 'and not fresh.' ~ meta['removed_when'] if meta.get('removed_when') }}
+            )
+            {{ and_not_pruned(meta['pruned_with']) if meta.get('pruned_with') }}
 
     )
     {% endif %}
 
     insert into {{ relation }} as present ({{ columns | join(', ') }})
     select {{ columns | join(', ') }} from fresh
+    {{ 'where not ' ~ meta['removed_when'] if meta.get('removed_when') }}
     on conflict ({{ keys | join(', ') }}) do update set
         {%- for column in updated %}
-        {{ column }} = {{ 'greatest(present.' ~ column ~ ', excluded.' ~ column ~ ')' if column in meta.get('never_back', []) else 'excluded.' ~ column }}{{ ',' if not loop.last }}
+        {{ column }} = {{ keyed_table_update(column, meta.get('never_back', []), is_newer) }}{{ ',' if not loop.last }}
         {%- endfor %}
     where
-        ({% for column in compared %}present.{{ column }}{{ ', ' if not loop.last }}{% endfor %})
-        is distinct from
-        ({% for column in compared %}excluded.{{ column }}{{ ', ' if not loop.last }}{% endfor %})
-        {% if not is_full_refresh %}and excluded.fetched_at >= present.fetched_at{% endif %}
+        (
+            ({% for column in compared %}present.{{ column }}{{ ', ' if not loop.last }}{% endfor %})
+            is distinct from
+            ({% for column in compared %}excluded.{{ column }}{{ ', ' if not loop.last }}{% endfor %})
+            {{ 'and ' ~ is_newer if is_newer }}
+        )
+        {%- for column in meta.get('never_back', []) %}
+        or excluded.{{ column }} > coalesce(present.{{ column }}, '-infinity')
+        {%- endfor %}
 {% endmacro %}
+
+
+{# Holds for rows whose raw rows can't have been pruned. #}
+{% macro and_not_pruned(raw_table) -%}
+    {%- if load_relation(api.Relation.create(database=target.database, schema='kalshi_ops', identifier='pruned')) is not none -%}
+        and present.fetched_at >= coalesce(
+            (select pruned.before from kalshi_ops.pruned where pruned.raw_table = '{{ raw_table }}'), '-infinity'
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# What an update makes of a column. An older answer changes nothing but what never goes back. #}
+{% macro keyed_table_update(column, never_back, is_newer) -%}
+    {%- if column in config.get('meta', {}).get('written_always', []) -%}
+        excluded.{{ column }}
+    {%- elif column in never_back -%}
+        greatest(present.{{ column }}, excluded.{{ column }})
+    {%- elif never_back and is_newer -%}
+        case when {{ is_newer }} then excluded.{{ column }} else present.{{ column }} end
+    {%- else -%}
+        excluded.{{ column }}
+    {%- endif -%}
+{%- endmacro %}

@@ -4,13 +4,45 @@
 {%- endmacro %}
 
 
-{# A point in time. Kalshi's zero time 0001-01-01T00:00:00Z means that none is known. #}
-{% macro moment(object, key) -%}
-    nullif(nullif({{ object }} ->> '{{ key }}', '')::timestamptz, '0001-01-01T00:00:00Z'::timestamptz)
-{%- endmacro %}
-
-
 {# An object or a list as it came; JSON null is NULL. #}
 {% macro json_or_null(object, key) -%}
     nullif({{ object }} -> '{{ key }}', 'null'::jsonb)
+{%- endmacro %}
+
+
+{# What is wrong with a value by its JSON type; NULL where nothing is, also where it is missing. #}
+{% macro type_problem(object, key, type, path='') -%}
+    case
+        when jsonb_typeof({{ object }} -> '{{ key }}') not in ('{{ type }}', 'null')
+            then {{ complaint(object, key, '', path, 'is no ' ~ type) }}
+    end
+{%- endmacro %}
+
+
+{# What is wrong with an integer of at most so many digits; NULL where nothing is. #}
+{% macro integer_problem(object, key, digits=9, path='') -%}
+    case
+        when jsonb_typeof({{ object }} -> '{{ key }}') not in ('number', 'null')
+            or {{ object }} ->> '{{ key }}' !~ '^-?\d{1,{{ digits }}}$'
+            then {{ complaint(object, key, '', path, 'is no integer of up to ' ~ digits ~ ' digits') }}
+    end
+{%- endmacro %}
+
+
+{# What is wrong with a key: it must be a text that is not empty. #}
+{% macro key_problem(object, key) -%}
+    case
+        when jsonb_typeof({{ object }}) is distinct from 'object' then 'the answer is no object'
+        when nullif({{ object }} ->> '{{ key }}', '') is null then '{{ key }} is missing'
+        else {{ type_problem(object, key, 'string') }}
+    end
+{%- endmacro %}
+
+
+{# A reason for a reject: the field by its name in this payload, its value, what is wrong with it. #}
+{% macro complaint(object, key, suffix, path, what) -%}
+    {%- set suffixed = key ~ suffix -%}
+    '{{ path }}' || case when {{ object }} ? '{{ suffixed }}' then '{{ suffixed }}: ' else '{{ key }}: ' end
+    || left(coalesce({{ object }} -> '{{ suffixed }}', {{ object }} -> '{{ key }}')::text, 80)
+    || ' {{ what }}'
 {%- endmacro %}

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('markets') }}
 with
 
 stg_candlesticks as (
@@ -6,16 +7,13 @@ stg_candlesticks as (
 
 ),
 
-markets as (
-
-    select * from {{ ref('markets') }}
-
-),
-
 new_candlesticks as (
 
     select * from stg_candlesticks
-    where {{ is_new_load('_dlt_load_id') }}
+    where
+        problem is null
+        and {{ is_new_load('_dlt_load_id', 'candle', 'market_ticker') }}
+        and {{ is_of_known_market('market_ticker') }}
 
 ),
 
@@ -52,8 +50,6 @@ typed as (
         newest_answers.fetched_at,
         now() as created_at
     from newest_answers
-    inner join markets
-        on newest_answers.market_ticker = markets.market_ticker
 
 )
 

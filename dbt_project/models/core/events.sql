@@ -9,7 +9,9 @@ stg_events as (
 new_events as (
 
     select * from stg_events
-    where {{ is_new_load('_dlt_load_id') }}
+    where
+        problem is null
+        and {{ is_new_load('_dlt_load_id') }}
 
 ),
 

@@ -15,7 +15,9 @@ events as (
 new_markets as (
 
     select * from stg_markets
-    where {{ is_new_load('_dlt_load_id') }}
+    where
+        problem is null
+        and {{ is_new_load('_dlt_load_id', 'market', 'market_ticker') }}
 
 ),
 

@@ -9,7 +9,9 @@ stg_series as (
 new_series as (
 
     select * from stg_series
-    where {{ is_new_load('_dlt_load_id') }}
+    where
+        problem is null
+        and {{ is_new_load('_dlt_load_id') }}
 
 ),
 

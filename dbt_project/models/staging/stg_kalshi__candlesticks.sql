@@ -1,3 +1,120 @@
+{%- set trades = {
+    'open': 'open', 'high': 'high', 'low': 'low', 'close': 'close', 'mean': 'mean',
+    'prev': 'previous',
+} -%}
+{%- set sides = ['yes_bid', 'yes_ask'] -%}
+{%- set quotes = ['open', 'high', 'low', 'close'] -%}
+
+{%- set prices = [] -%}
+{%- for name, key in trades.items() -%}
+    {%- do prices.append(('price', 'trade_' ~ name, key)) -%}
+{%- endfor -%}
+{%- for side in sides -%}
+    {%- for key in quotes -%}
+        {%- do prices.append((side, side ~ '_' ~ key, key)) -%}
+    {%- endfor -%}
+{%- endfor -%}
+{%- set price_columns = [] -%}
+
+{%- set problems = [
+    unix_seconds_problem('payload', 'end_period_ts'),
+    window_problem('payload', 'end_period_ts', 'window_start', 'window_end'),
+] -%}
+{%- for side in ['price'] + sides -%}
+    {%- do problems.append(type_problem('payload', side, 'object')) -%}
+{%- endfor -%}
+{%- for side, name, key in prices -%}
+    {%- do price_columns.append(name ~ '_dollars') -%}
+    {%- do problems.append(price_problem(name ~ '_dollars', side, key, side ~ '.')) -%}
+{%- endfor -%}
+{%- do problems.append(count_problem('volume_fp', 'payload', 'volume')) -%}
+{%- do problems.append(count_problem('open_interest_fp', 'payload', 'open_interest')) %}
+
+{% set candlesticks %}
+select
+    market_ticker,
+    interval_min,
+    window_start,
+    window_end,
+    fetched_at,
+    _dlt_load_id,
+    jsonb_array_elements(
+        case when jsonb_typeof(payload) = 'array' then payload else '[]' end
+    ) as payload
+from source
+{% endset %}
+
+{% set parts %}
+{{ evaluated_once() }}
+select
+    candlesticks.*,
+    payload -> 'end_period_ts' as end_period_ts,
+    payload -> 'price' as price,
+    payload -> 'yes_bid' as yes_bid,
+    payload -> 'yes_ask' as yes_ask
+from (
+    {{ candlesticks | indent }}
+) as candlesticks
+{% endset %}
+
+{% set read %}
+{{ evaluated_once() }}
+select
+    parts.*,
+    {%- for side, name, key in prices %}
+    {{ price_text(side, key) }} as {{ name }}_dollars,
+    {%- endfor %}
+    {{ count_text('payload', 'volume') }} as volume_fp,
+    {{ count_text('payload', 'open_interest') }} as open_interest_fp
+from (
+    {{ parts | indent }}
+) as parts
+{% endset %}
+
+{% set joined %}
+{{ evaluated_once() }}
+select
+    read.*,
+    concat_ws(' ', {{ price_columns | join(', ') }}) as price_texts
+from (
+    {{ read | indent }}
+) as read
+{% endset %}
+
+{% set checked %}
+-- candles come by the million, so the usual form is told for all values at once, by expressions
+-- without counted repetition ({4}), which costs ten times as much; only where one has another
+-- form is each of them looked at
+select
+    joined.*,
+    unnest(array[case
+        when
+            price_texts ~ '^(?:0\.\d\d\d\d ?|1\.0000 ?)*$'
+            -- all quotes are there, and each price is one of those, not several of them
+            and length(price_texts) = 7 * ({{ sides | length * quotes | length }} + num_nonnulls({{ price_columns[:trades | length] | join(', ') }})) - 1
+            and volume_fp ~ '^\d+\.\d\d$'
+            and open_interest_fp ~ '^\d+\.\d\d$'
+            and length(volume_fp || open_interest_fp) < 30
+            and end_period_ts::text ~ '^\d+$'
+            and length(end_period_ts::text) = 10
+            and to_timestamp(end_period_ts::bigint) > window_start
+            and to_timestamp(end_period_ts::bigint) <= window_end
+            and jsonb_typeof(price) = 'object'
+            and not (
+                {{ has_both_shapes('price', trades.values() | list) }}
+                or {{ has_both_shapes('yes_bid', quotes) }}
+                or {{ has_both_shapes('yes_ask', quotes) }}
+                or payload ?| array['volume', 'open_interest'] and payload ?| array['volume_fp', 'open_interest_fp']
+            )
+            then null
+        else
+            {{ first_problem(problems) }}
+    end]) as problem
+from (
+    {{ joined | indent }}
+) as joined
+{% endset %}
+
 with
 
 source as (
@@ -6,60 +123,40 @@ source as (
 
 ),
 
-candlesticks as (
-
-    select
-        source.market_ticker,
-        source.interval_min,
-        source.fetched_at,
-        source._dlt_load_id,
-        candlestick.value as payload
-    from source
-    cross join lateral jsonb_array_elements(source.payload) as candlestick
-
-),
-
-renamed as (
+typed as (
 
     select
 
         ---------- ids
         market_ticker,
         interval_min::integer as interval_min,
-        to_timestamp((payload ->> 'end_period_ts')::bigint) as end_ts,
+        to_timestamp({{ sound('end_period_ts', 'bigint') }}) as end_ts,
 
         ---------- prices, in dollars
-        {%- for name, key in {
-            'open': 'open', 'high': 'high', 'low': 'low', 'close': 'close',
-            'mean': 'mean', 'prev': 'previous',
-        }.items() %}
-        {{ dollars("(payload -> 'price')", key) }}::numeric(10, 6) as trade_{{ name }}_dollars,
-        {%- endfor %}
-        {%- for side in ['yes_bid', 'yes_ask'] %}
-        {%- for name in ['open', 'high', 'low', 'close'] %}
-        {{ dollars("(payload -> '" ~ side ~ "')", name) }}::numeric(10, 6) as {{ side }}_{{ name }}_dollars,
-        {%- endfor %}
+        {%- for side, name, key in prices %}
+        {{ sound(name ~ '_dollars', 'numeric(10, 6)') }} as {{ name }}_dollars,
         {%- endfor %}
 
         ---------- counts, in contracts
-        coalesce({{ contracts('payload', 'volume') }}, 0)::numeric(20, 2) as volume_fp,
-        {{ contracts('payload', 'open_interest') }}::numeric(20, 2) as open_interest_fp,
+        {{ sound('coalesce(volume_fp, \'0\')', 'numeric(20, 2)') }} as volume_fp,
+        {{ sound('open_interest_fp', 'numeric(20, 2)') }} as open_interest_fp,
 
-        ---------- where it came from
+        ---------- where it came from, and what keeps it from being typed
         fetched_at,
-        _dlt_load_id
+        _dlt_load_id,
+        problem,
+        payload
 
-    from candlesticks
-
-),
-
-real_candlesticks as (
-
-    -- a real candle always has its quotes; the synthetic one that
-    -- include_latest_before_start puts first has none (API.md 2.6, 2.9)
-    select * from renamed
-    where yes_bid_close_dollars is not null or yes_ask_close_dollars is not null
+    from (
+        {{ checked | indent(8) }}
+    ) as checked
+    -- a real candle always has its quotes; the synthetic one that include_latest_before_start puts
+    -- first has none (API.md 2.6, 2.9)
+    where
+        problem is not null
+        or checked.yes_bid_close_dollars is not null
+        or checked.yes_ask_close_dollars is not null
 
 )
 
-select * from real_candlesticks
+select * from typed

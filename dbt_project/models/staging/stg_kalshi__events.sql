@@ -1,3 +1,51 @@
+{%- set texts = ['series_ticker', 'title', 'sub_title', 'category', 'fee_type_override'] -%}
+{%- set texts_or_empty = ['collateral_return_type', 'strike_period'] -%}
+{%- set booleans = ['available_on_brokers', 'mutually_exclusive'] -%}
+{%- set moments = ['strike_date', 'last_updated_ts'] -%}
+
+{%- set problems = [key_problem('payload', 'event_ticker')] -%}
+{%- for key in texts + texts_or_empty -%}
+    {%- do problems.append(type_problem('payload', key, 'string')) -%}
+{%- endfor -%}
+{%- for key in booleans -%}
+    {%- do problems.append(type_problem('payload', key, 'boolean')) -%}
+{%- endfor -%}
+{%- do problems.append(type_problem('payload', 'fee_multiplier_override', 'number')) -%}
+{%- do problems.append(integer_problem('payload', 'exchange_index')) -%}
+{%- for key in moments -%}
+    {%- do problems.append(time_problem(key, 'payload', key)) -%}
+{%- endfor %}
+
+{% set read %}
+{{ evaluated_once() }}
+select
+    payload,
+    tier,
+    fetched_at,
+    _dlt_load_id,
+    {%- for key in texts + ['event_ticker', 'fee_multiplier_override', 'exchange_index'] + booleans %}
+    payload ->> '{{ key }}' as {{ key }},
+    {%- endfor %}
+    {%- for key in texts_or_empty %}
+    {{ text_or_null('payload', key) }} as {{ key }},
+    {%- endfor %}
+    {%- for key in moments %}
+    {{ time_text('payload', key) }} as {{ key }},
+    {%- endfor %}
+    {{ json_or_null('payload', 'settlement_sources') }} as settlement_sources,
+    {{ json_or_null('payload', 'product_metadata') }} as product_metadata
+from source
+{% endset %}
+
+{% set checked %}
+select
+    read.*,
+    unnest(array[{{ first_problem(problems) }}]) as problem
+from (
+    {{ read | indent }}
+) as read
+{% endset %}
+
 with
 
 source as (
@@ -6,44 +54,48 @@ source as (
 
 ),
 
-renamed as (
+typed as (
 
     select
 
         ---------- ids
-        payload ->> 'event_ticker' as event_ticker,
-        payload ->> 'series_ticker' as series_ticker,
+        event_ticker,
+        {{ sound('series_ticker', 'text') }} as series_ticker,
 
         ---------- text
-        payload ->> 'title' as title,
-        payload ->> 'sub_title' as sub_title,
-        payload ->> 'category' as category,
-        {{ text_or_null('payload', 'collateral_return_type') }} as collateral_return_type,
-        {{ text_or_null('payload', 'strike_period') }} as strike_period,
-        payload ->> 'fee_type_override' as fee_type_override,
+        {%- for key in texts[1:] + texts_or_empty %}
+        {{ sound(key, 'text') }} as {{ key }},
+        {%- endfor %}
 
         ---------- numbers
-        (payload ->> 'fee_multiplier_override')::numeric as fee_multiplier_override,
-        (payload ->> 'exchange_index')::integer as exchange_index,
+        {{ sound('fee_multiplier_override', 'numeric') }} as fee_multiplier_override,
+        {{ sound('exchange_index', 'integer') }} as exchange_index,
 
         ---------- booleans
-        (payload ->> 'available_on_brokers')::boolean as available_on_brokers,
-        (payload ->> 'mutually_exclusive')::boolean as mutually_exclusive,
+        {%- for key in booleans %}
+        {{ sound(key, 'boolean') }} as {{ key }},
+        {%- endfor %}
 
         ---------- objects and lists
-        {{ json_or_null('payload', 'settlement_sources') }} as settlement_sources,
-        {{ json_or_null('payload', 'product_metadata') }} as product_metadata,
+        {{ sound('settlement_sources', 'jsonb') }} as settlement_sources,
+        {{ sound('product_metadata', 'jsonb') }} as product_metadata,
 
         ---------- timestamps
-        {{ moment('payload', 'strike_date') }} as strike_date,
-        {{ moment('payload', 'last_updated_ts') }} as last_updated_ts,
+        {%- for key in moments %}
+        {{ sound(key, 'timestamptz') }} as {{ key }},
+        {%- endfor %}
 
-        ---------- where it came from
+        ---------- where it came from, and what keeps it from being typed
+        tier,
         fetched_at,
-        _dlt_load_id
+        _dlt_load_id,
+        problem,
+        payload
 
-    from source
+    from (
+        {{ checked | indent(8) }}
+    ) as checked
 
 )
 
-select * from renamed
+select * from typed

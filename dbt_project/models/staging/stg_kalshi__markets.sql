@@ -1,3 +1,108 @@
+{%- set texts = [
+    'title', 'yes_sub_title', 'no_sub_title', 'market_type', 'status', 'price_level_structure',
+    'response_price_units', 'settlement_bounds_type', 'primary_participant_key',
+] -%}
+{%- set texts_or_empty = [
+    'subtitle', 'category', 'result', 'expiration_value', 'strike_type', 'functional_strike',
+    'early_close_condition', 'rules_primary', 'rules_secondary', 'mve_collection_ticker',
+] -%}
+{%- set prices = [
+    'last_price', 'previous_price', 'yes_ask', 'yes_bid', 'no_ask', 'no_bid', 'previous_yes_ask',
+    'previous_yes_bid', 'settlement_value', 'settlement_floor',
+] -%}
+{%- set counts = ['open_interest', 'volume', 'volume_24h', 'yes_bid_size', 'yes_ask_size'] -%}
+{%- set numbers = ['floor_strike', 'cap_strike'] -%}
+{%- set integers = {
+    'tick_size': 'smallint', 'risk_limit_cents': 'bigint', 'settlement_timer_seconds': 'integer',
+    'exchange_index': 'integer',
+} -%}
+{%- set integer_digits = {'smallint': 4, 'integer': 9, 'bigint': 18} -%}
+{%- set booleans = ['can_close_early', 'fractional_trading_enabled', 'is_provisional'] -%}
+{%- set lists = ['price_ranges', 'custom_strike', 'mve_selected_legs'] -%}
+{%- set moments = [
+    'open_time', 'close_time', 'expiration_time', 'expected_expiration_time',
+    'latest_expiration_time', 'created_time', 'updated_time', 'settlement_ts',
+    'occurrence_datetime', 'fee_waiver_expiration_time',
+] -%}
+
+{%- set problems = [key_problem('payload', 'ticker'), key_problem('payload', 'event_ticker')] -%}
+{%- for key in prices -%}
+    {%- do problems.append(price_problem(key ~ '_dollars', 'payload', key)) -%}
+{%- endfor -%}
+{%- do problems.append(price_problem('notional_value_dollars', 'payload', 'notional_value', highest=100)) -%}
+{#- it was below 0 in a recorded answer -#}
+{%- do problems.append(price_problem('liquidity_dollars', 'payload', 'liquidity', lowest=-1000000000000, highest=1000000000000, decimals=4)) -%}
+{%- for key in counts -%}
+    {%- do problems.append(count_problem(key ~ '_fp', 'payload', key)) -%}
+{%- endfor -%}
+{%- for key in moments -%}
+    {%- do problems.append(time_problem(key, 'payload', key)) -%}
+{%- endfor -%}
+{%- for key in texts + texts_or_empty -%}
+    {%- do problems.append(type_problem('payload', key, 'string')) -%}
+{%- endfor -%}
+{%- for key in numbers -%}
+    {%- do problems.append(type_problem('payload', key, 'number')) -%}
+{%- endfor -%}
+{%- for key, type in integers.items() -%}
+    {%- do problems.append(integer_problem('payload', key, integer_digits[type])) -%}
+{%- endfor -%}
+{%- for key in booleans -%}
+    {%- do problems.append(type_problem('payload', key, 'boolean')) -%}
+{%- endfor %}
+
+{% set unpacked %}
+-- a payload of usual size is compressed: this unpacks it once instead of for each value
+{{ evaluated_once() }}
+select
+    case when jsonb_typeof(payload) = 'object' then payload || '{}'::jsonb else payload end as payload,
+    tier,
+    fetched_at,
+    _dlt_load_id
+from source
+{% endset %}
+
+{% set read %}
+{{ evaluated_once() }}
+select
+    payload,
+    tier,
+    fetched_at,
+    _dlt_load_id,
+    payload ->> 'ticker' as market_ticker,
+    payload ->> 'event_ticker' as event_ticker,
+    {%- for key in texts + numbers + integers.keys() | list + booleans %}
+    payload ->> '{{ key }}' as {{ key }},
+    {%- endfor %}
+    {%- for key in texts_or_empty %}
+    {{ text_or_null('payload', key) }} as {{ key }},
+    {%- endfor %}
+    {%- for key in prices + ['notional_value', 'liquidity'] %}
+    {{ price_text('payload', key) }} as {{ key }}_dollars,
+    {%- endfor %}
+    {%- for key in counts %}
+    {{ count_text('payload', key) }} as {{ key }}_fp,
+    {%- endfor %}
+    {%- for key in moments %}
+    {{ time_text('payload', key) }} as {{ key }},
+    {%- endfor %}
+    {%- for key in lists %}
+    {{ json_or_null('payload', key) }} as {{ key }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from (
+    {{ unpacked | indent }}
+) as unpacked
+{% endset %}
+
+{% set checked %}
+select
+    read.*,
+    unnest(array[{{ first_problem(problems) }}]) as problem
+from (
+    {{ read | indent }}
+) as read
+{% endset %}
+
 with
 
 source as (
@@ -6,83 +111,66 @@ source as (
 
 ),
 
-renamed as (
+typed as (
 
     select
 
         ---------- ids
-        payload ->> 'ticker' as market_ticker,
-        payload ->> 'event_ticker' as event_ticker,
-        {{ text_or_null('payload', 'mve_collection_ticker') }} as mve_collection_ticker,
-        payload ->> 'primary_participant_key' as primary_participant_key,
+        market_ticker,
+        event_ticker,
+        {{ sound('mve_collection_ticker', 'text') }} as mve_collection_ticker,
+        {{ sound('primary_participant_key', 'text') }} as primary_participant_key,
 
         ---------- text
-        payload ->> 'title' as title,
-        {{ text_or_null('payload', 'subtitle') }} as subtitle,
-        payload ->> 'yes_sub_title' as yes_sub_title,
-        payload ->> 'no_sub_title' as no_sub_title,
-        {{ text_or_null('payload', 'category') }} as category,
-        payload ->> 'market_type' as market_type,
-        payload ->> 'status' as status,
-        {{ text_or_null('payload', 'result') }} as result,
-        {{ text_or_null('payload', 'expiration_value') }} as expiration_value,
-        {{ text_or_null('payload', 'strike_type') }} as strike_type,
-        {{ text_or_null('payload', 'functional_strike') }} as functional_strike,
-        {{ text_or_null('payload', 'early_close_condition') }} as early_close_condition,
-        {{ text_or_null('payload', 'rules_primary') }} as rules_primary,
-        {{ text_or_null('payload', 'rules_secondary') }} as rules_secondary,
-        payload ->> 'price_level_structure' as price_level_structure,
-        payload ->> 'response_price_units' as response_price_units,
-        payload ->> 'settlement_bounds_type' as settlement_bounds_type,
+        {%- for key in texts[:-1] + texts_or_empty[:-1] %}
+        {{ sound(key, 'text') }} as {{ key }},
+        {%- endfor %}
 
         ---------- prices, in dollars
-        {%- for price in [
-            'last_price', 'previous_price', 'yes_ask', 'yes_bid', 'no_ask', 'no_bid',
-            'previous_yes_ask', 'previous_yes_bid', 'notional_value', 'settlement_value',
-            'settlement_floor',
-        ] %}
-        {{ dollars('payload', price) }}::numeric(10, 6) as {{ price }}_dollars,
+        {%- for key in prices + ['notional_value'] %}
+        {{ sound(key ~ '_dollars', 'numeric(10, 6)') }} as {{ key }}_dollars,
         {%- endfor %}
-        {{ dollars('payload', 'liquidity') }}::numeric(20, 4) as liquidity_dollars,
+        {{ sound('liquidity_dollars', 'numeric(20, 4)') }} as liquidity_dollars,
 
         ---------- counts, in contracts
-        {%- for count in ['open_interest', 'volume', 'volume_24h', 'yes_bid_size', 'yes_ask_size'] %}
-        {{ contracts('payload', count) }}::numeric(20, 2) as {{ count }}_fp,
+        {%- for key in counts %}
+        {{ sound(key ~ '_fp', 'numeric(20, 2)') }} as {{ key }}_fp,
         {%- endfor %}
 
         ---------- numbers
-        (payload ->> 'floor_strike')::numeric as floor_strike,
-        (payload ->> 'cap_strike')::numeric as cap_strike,
-        (payload ->> 'tick_size')::smallint as tick_size,
-        (payload ->> 'risk_limit_cents')::bigint as risk_limit_cents,
-        (payload ->> 'settlement_timer_seconds')::integer as settlement_timer_seconds,
-        (payload ->> 'exchange_index')::integer as exchange_index,
-
-        ---------- booleans
-        (payload ->> 'can_close_early')::boolean as can_close_early,
-        (payload ->> 'fractional_trading_enabled')::boolean as fractional_trading_enabled,
-        (payload ->> 'is_provisional')::boolean as is_provisional,
-
-        ---------- objects and lists
-        {{ json_or_null('payload', 'price_ranges') }} as price_ranges,
-        {{ json_or_null('payload', 'custom_strike') }} as custom_strike,
-        {{ json_or_null('payload', 'mve_selected_legs') }} as mve_selected_legs,
-
-        ---------- timestamps
-        {%- for moment_name in [
-            'open_time', 'close_time', 'expiration_time', 'expected_expiration_time',
-            'latest_expiration_time', 'created_time', 'updated_time', 'settlement_ts',
-            'occurrence_datetime', 'fee_waiver_expiration_time',
-        ] %}
-        {{ moment('payload', moment_name) }} as {{ moment_name }},
+        {%- for key in numbers %}
+        {{ sound(key, 'numeric') }} as {{ key }},
+        {%- endfor %}
+        {%- for key, type in integers.items() %}
+        {{ sound(key, type) }} as {{ key }},
         {%- endfor %}
 
-        ---------- where it came from
-        fetched_at,
-        _dlt_load_id
+        ---------- booleans
+        {%- for key in booleans %}
+        {{ sound(key, 'boolean') }} as {{ key }},
+        {%- endfor %}
 
-    from source
+        ---------- objects and lists
+        {%- for key in lists %}
+        {{ sound(key, 'jsonb') }} as {{ key }},
+        {%- endfor %}
+
+        ---------- timestamps
+        {%- for key in moments %}
+        {{ sound(key, 'timestamptz') }} as {{ key }},
+        {%- endfor %}
+
+        ---------- where it came from, and what keeps it from being typed
+        tier,
+        fetched_at,
+        _dlt_load_id,
+        problem,
+        payload
+
+    from (
+        {{ checked | indent(8) }}
+    ) as checked
 
 )
 
-select * from renamed
+select * from typed

@@ -1,3 +1,48 @@
+{%- set texts = [
+    'title', 'category', 'frequency', 'contract_url', 'contract_terms_url', 'fee_type',
+] -%}
+{%- set lists = [
+    'categories', 'tags', 'settlement_sources', 'product_metadata', 'additional_prohibitions',
+] -%}
+
+{%- set problems = [key_problem('payload', 'ticker')] -%}
+{%- for key in texts -%}
+    {%- do problems.append(type_problem('payload', key, 'string')) -%}
+{%- endfor -%}
+{%- do problems.append(type_problem('payload', 'fee_multiplier', 'number')) -%}
+{%- do problems.append(count_problem('volume_fp', 'payload', 'volume')) -%}
+{%- do problems.append(integer_problem('payload', 'exchange_index')) -%}
+{%- do problems.append(time_problem('last_updated_ts', 'payload', 'last_updated_ts')) %}
+
+{% set read %}
+{{ evaluated_once() }}
+select
+    payload,
+    fetched_at,
+    _dlt_load_id,
+    payload ->> 'ticker' as series_ticker,
+    {%- for key in texts %}
+    {{ text_or_null('payload', key) }} as {{ key }},
+    {%- endfor %}
+    payload ->> 'fee_multiplier' as fee_multiplier,
+    {{ count_text('payload', 'volume') }} as volume_fp,
+    payload ->> 'exchange_index' as exchange_index,
+    {%- for key in lists %}
+    {{ json_or_null('payload', key) }} as {{ key }},
+    {%- endfor %}
+    {{ time_text('payload', 'last_updated_ts') }} as last_updated_ts
+from source
+{% endset %}
+
+{% set checked %}
+select
+    read.*,
+    unnest(array[{{ first_problem(problems) }}]) as problem
+from (
+    {{ read | indent }}
+) as read
+{% endset %}
+
 with
 
 source as (
@@ -6,42 +51,41 @@ source as (
 
 ),
 
-renamed as (
+typed as (
 
     select
 
         ---------- ids
-        payload ->> 'ticker' as series_ticker,
+        series_ticker,
 
         ---------- text
-        payload ->> 'title' as title,
-        {{ text_or_null('payload', 'category') }} as category,
-        {{ text_or_null('payload', 'frequency') }} as frequency,
-        {{ text_or_null('payload', 'contract_url') }} as contract_url,
-        {{ text_or_null('payload', 'contract_terms_url') }} as contract_terms_url,
-        payload ->> 'fee_type' as fee_type,
+        {%- for key in texts %}
+        {{ sound(key, 'text') }} as {{ key }},
+        {%- endfor %}
 
         ---------- numbers
-        (payload ->> 'fee_multiplier')::numeric as fee_multiplier,
-        {{ contracts('payload', 'volume') }}::numeric(20, 2) as volume_fp,
-        (payload ->> 'exchange_index')::integer as exchange_index,
+        {{ sound('fee_multiplier', 'numeric') }} as fee_multiplier,
+        {{ sound('volume_fp', 'numeric(20, 2)') }} as volume_fp,
+        {{ sound('exchange_index', 'integer') }} as exchange_index,
 
         ---------- objects and lists
-        {{ json_or_null('payload', 'categories') }} as categories,
-        {{ json_or_null('payload', 'tags') }} as tags,
-        {{ json_or_null('payload', 'settlement_sources') }} as settlement_sources,
-        {{ json_or_null('payload', 'product_metadata') }} as product_metadata,
-        {{ json_or_null('payload', 'additional_prohibitions') }} as additional_prohibitions,
+        {%- for key in lists %}
+        {{ sound(key, 'jsonb') }} as {{ key }},
+        {%- endfor %}
 
         ---------- timestamps
-        {{ moment('payload', 'last_updated_ts') }} as last_updated_ts,
+        {{ sound('last_updated_ts', 'timestamptz') }} as last_updated_ts,
 
-        ---------- where it came from
+        ---------- where it came from, and what keeps it from being typed
         fetched_at,
-        _dlt_load_id
+        _dlt_load_id,
+        problem,
+        payload
 
-    from source
+    from (
+        {{ checked | indent(8) }}
+    ) as checked
 
 )
 
-select * from renamed
+select * from typed

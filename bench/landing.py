@@ -1,0 +1,185 @@
+"""Landing candles in kalshi_raw, against one stream of COPY with the same rows."""
+
+import argparse
+import contextlib
+import io
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.exchange import MINUTE, Exchange, Size
+from bench.loader import land_rows, land_through_http, requests_for, rows_for
+from bench.measure import ROUNDS, Series, alternate, cpu_seconds, show, verdict
+from bench.server import BenchServer
+from bench.workspace import Database, server, settled
+from pipelines.land import Lander
+from pipelines.ops import hold_lock
+from pipelines.plan import CandleRequest, batched
+from pipelines.records import WindowRow
+from pipelines.settings import LoadSettings
+from pipelines.source import CANDLESTICKS, write_csv
+
+TABLE = "kalshi_raw.candlesticks"
+FLOOR = "bench.candlesticks"
+TARGET = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--part", type=float, default=0.05, help="fraction of an exchange day")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument(
+        "--package",
+        type=int,
+        default=LoadSettings.requests_per_package,
+        help="requests whose rows land together; default: the loader's",
+    )
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is landed, prepared before any clock runs."""
+
+    exchange: Exchange
+    requests: list[CandleRequest]
+    rows: list[WindowRow]
+    candles: int
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Alternate COPY, landing of rows in memory, and landing through HTTP."""
+    size = Size().part(arguments.part)
+    given = _prepare(size)
+    print(
+        f"{given.candles:,} candles in {len(given.rows):,} windows of {len(given.requests):,} "
+        f"requests, {arguments.package} requests a package"
+    )
+    with server(arguments.server) as postgres:
+        database = postgres.database("bench")
+        with settled(database):
+            _compare(database, given, arguments)
+
+
+def _prepare(size: Size) -> Given:
+    """The rows of one exchange day, in the order in which the loader asks for them."""
+    now = int(time.time()) // MINUTE * MINUTE
+    exchange = Exchange(size, now=now)
+    requests = requests_for(exchange, now - 24 * 60 * MINUTE, now)
+    fetched_at = datetime.fromtimestamp(now, UTC)
+    rows = [row for request in requests for row in rows_for(exchange, request, fetched_at)]
+    return Given(exchange, requests, rows, sum(row.candles for row in rows))
+
+
+def _compare(database: Database, given: Given, arguments: argparse.Namespace) -> None:
+    lander = Lander(database.warehouse())
+    with hold_lock(database.warehouse(), wait=True) as connection:
+        lander.create_tables(connection)
+    csv = database.work / "candlesticks.csv"
+    write_csv(csv, CANDLESTICKS, given.rows, "bench")
+    _make_floor(database)
+    packages = list(batched(given.rows, arguments.package * 100))
+    costs: list[str] = []
+    with BenchServer(given.exchange.size, now=int(time.time())) as exchange:
+        found = alternate(
+            {
+                "COPY": lambda: _copy(database, csv, given),
+                "one package": lambda: _land(database, lander, [given.rows], given),
+                "loader's packages": lambda: _land(database, lander, packages, given),
+                "through HTTP": lambda: _through_http(
+                    database, exchange, given, arguments.package, costs
+                ),
+            },
+            arguments.rounds,
+        )
+    csv.unlink()
+    _report(found, costs)
+
+
+def _report(found: dict[str, Series], costs: list[str]) -> None:
+    print("candles/s, all values:")
+    for series in found.values():
+        show(series, "candles/s")
+    for cost in costs:
+        print(f"  {cost}")
+    floor = found.pop("COPY").median
+    for name, series in found.items():
+        verdict(
+            f"landing, {name}",
+            series.median,
+            "candles/s",
+            floor=floor,
+            target=TARGET,
+            at_least=True,
+        )
+
+
+def _make_floor(database: Database) -> None:
+    """A table like the raw one in all that costs: types, indexes, compression, settings."""
+    ((options,),) = database.query(
+        "select array_to_string(reloptions, ', ') from pg_class where oid = %s::regclass", TABLE
+    )
+    database.execute(
+        "create schema bench",
+        f"create table {FLOOR} (like {TABLE} including all)",
+        *([f"alter table {FLOOR} set ({options})"] if options else []),
+    )
+
+
+@contextmanager
+def _emptied(database: Database, table: str) -> Iterator[None]:
+    """The table is empty and the server at rest before a run; all rows are in after it."""
+    database.execute(f"truncate {table}", "checkpoint")
+    yield
+
+
+def _copy(database: Database, csv: Path, given: Given) -> float:
+    """One stream of COPY; candles/s."""
+    with _emptied(database, FLOOR), csv.open("rb") as file, database.connect() as connection:
+        started = time.monotonic()
+        with connection.cursor() as cursor:
+            cursor.copy_expert(f"copy {FLOOR} from stdin (format csv, header true)", file)
+        seconds = time.monotonic() - started
+    _check(database, FLOOR, given)
+    return given.candles / seconds
+
+
+def _land(
+    database: Database, lander: Lander, packages: Sequence[Sequence[WindowRow]], given: Given
+) -> float:
+    """The loader's landing of rows that are there already; candles/s."""
+    with _emptied(database, TABLE):
+        started = time.monotonic()
+        for package in packages:
+            land_rows(lander, package)
+        seconds = time.monotonic() - started
+    _check(database, TABLE, given)
+    return given.candles / seconds
+
+
+def _through_http(
+    database: Database, exchange: BenchServer, given: Given, package: int, costs: list[str]
+) -> float:
+    """The loader's fetching and landing; candles/s."""
+    with _emptied(database, TABLE):
+        database.execute("truncate kalshi_ops.coverage, kalshi_ops.covered_loads")
+        before = time.process_time(), cpu_seconds(exchange.pid), database.server_cpu()
+        started = time.monotonic()
+        with contextlib.redirect_stderr(io.StringIO()):
+            land_through_http(database.warehouse(), exchange.url, given.requests, package)
+        seconds = time.monotonic() - started
+        after = time.process_time(), cpu_seconds(exchange.pid), database.server_cpu()
+    own, theirs, postgres = (end - begin for begin, end in zip(before, after, strict=True))
+    costs.append(
+        f"through HTTP: {seconds:.1f} s wall; CPU s: loader {own:.1f}, exchange {theirs:.1f}, "
+        f"postgres {postgres:.1f}"
+    )
+    _check(database, TABLE, given)
+    return given.candles / seconds
+
+
+def _check(database: Database, table: str, given: Given) -> None:
+    """A run that lost or added rows is no measurement."""
+    landed = database.number(f"select count(*) from {table}")
+    assert landed == len(given.rows), f"{table}: {landed:,.0f} of {len(given.rows):,} rows"

@@ -1,0 +1,86 @@
+"""The loader's own code as benchmarks call it: the one place that knows how it is called."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from bench.exchange import Exchange
+from pipelines.candles import fetch_and_land
+from pipelines.context import make_context
+from pipelines.errors import KalshiEltError
+from pipelines.fetch import CANDLES_ENDPOINT
+from pipelines.land import Lander
+from pipelines.ops import hold_lock
+from pipelines.plan import CandleRequest, Window, plan_requests
+from pipelines.records import LIVE, EventRow, MarketRow, Origin, SeriesRow, WindowRow
+from pipelines.settings import load_settings
+from pipelines.source import kalshi_source
+from pipelines.timerange import TimeRange
+from pipelines.warehouse import Warehouse
+
+
+def requests_for(
+    exchange: Exchange, start: int, end: int, markets: int | None = None
+) -> list[CandleRequest]:
+    """The requests by which the loader asks for (start, end] of all markets, or the first ones."""
+    windows = [Window(ticker, start, end, start, end) for ticker in exchange.tickers[:markets]]
+    return plan_requests(windows, 1)
+
+
+def rows_for(
+    exchange: Exchange, request: CandleRequest, fetched_at: datetime
+) -> Iterator[WindowRow]:
+    """The rows that a request brings."""
+    start = datetime.fromtimestamp(request.start, UTC)
+    end = datetime.fromtimestamp(request.end, UTC)
+    origin = Origin(CANDLES_ENDPOINT, LIVE, fetched_at)
+    for ticker in request.tickers:
+        found = exchange.candles(exchange.numbers[ticker], request.start + 1, request.end)
+        yield WindowRow(ticker, 1, start, end, b"[" + found.body + b"]", origin)
+
+
+def land_rows(lander: Lander, rows: Sequence[WindowRow]) -> None:
+    """Land rows as one package."""
+    lander.land(kalshi_source(candlesticks=rows))
+
+
+def land_listing(lander: Lander, exchange: Exchange, fetched_at: datetime) -> None:
+    """Land all series, events and markets of the exchange."""
+    origin = Origin("bench", LIVE, fetched_at)
+    size = exchange.size
+    events = map(exchange.event_ticker, range(size.events))
+    lander.land(
+        kalshi_source(
+            series=[
+                SeriesRow(ticker, exchange.series(number), origin)
+                for ticker, number in exchange.series_numbers.items()
+            ],
+            events=[
+                EventRow(ticker, exchange.event(number, nested=False), origin)
+                for number, ticker in enumerate(events)
+            ],
+            markets=[
+                MarketRow(
+                    ticker,
+                    exchange.event_ticker(exchange.event_of(number)),
+                    exchange.market(number),
+                    origin,
+                )
+                for number, ticker in enumerate(exchange.tickers)
+            ],
+        )
+    )
+
+
+def land_through_http(
+    warehouse: Warehouse, api_url: str, requests: list[CandleRequest], per_package: int
+) -> None:
+    """Fetch and land requests that are planned already, as `load` does, and count the coverage."""
+    settings = load_settings(
+        {"api_url": api_url, "rate": 100_000.0, "requests_per_package": per_package}
+    )
+    wanted = TimeRange(requests[0].start, requests[0].end)
+    with hold_lock(warehouse, wait=True) as connection:
+        context = make_context(settings, wanted, warehouse, connection)
+        fetch_and_land(context, requests)
+    if context.summary.problems:
+        raise KalshiEltError(str(context.summary.problems[0]))

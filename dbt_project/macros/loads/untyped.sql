@@ -1,0 +1,125 @@
+{#
+    A condition on a staging view that holds for the rows of new loads of which the typed table does
+    not show what they say, or something newer. Staging reads nothing but those: to find rejects by
+    reading everything a second time would double the work of a run. Literals, as a join would be
+    made after reading.
+#}
+{% macro is_untyped(entity, child=none) %}
+    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+        true
+    {%- else -%}
+        {%- set raw_table, key, typed_table = {
+            'series': ('series', 'series_ticker', 'series'),
+            'event': ('events', 'event_ticker', 'events'),
+            'market': ('markets', 'market_ticker', 'markets'),
+        }[entity] -%}
+        {%- set query -%}
+            select distinct coalesce(landed.{{ key }}, '')
+            from kalshi_raw.{{ raw_table }} as landed
+            where
+                {{ is_new_load('landed._dlt_load_id', child, 'landed.' ~ key) }}
+                and not exists (
+                    select from {{ target.schema }}.{{ typed_table }} as present
+                    where
+                        present.{{ key }} = landed.{{ key }}
+                        and present.fetched_at >= landed.fetched_at
+                )
+        {%- endset -%}
+        {{ is_new_load('_dlt_load_id', child, key) }}
+        and (
+            {{ key }} = {{ any_of(run_query(query).columns[0].values()) }}
+            or coalesce({{ key }}, '') = ''
+        )
+    {%- endif -%}
+{% endmacro %}
+
+
+{#
+    The same for candles, by window: one of which fewer candles are typed, with its own time of
+    fetching, than it holds. A later answer or a synthetic candle may make the difference, too.
+#}
+{% macro is_of_untyped_window() %}
+    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+        true
+    {%- else -%}
+        {%- set query -%}
+            select distinct landed.market_ticker
+            from (
+                select
+                    landed.market_ticker,
+                    jsonb_array_length(
+                        case when jsonb_typeof(landed.payload) = 'array' then landed.payload else '[]' end
+                    ) as landed_count,
+                    count(candles.end_ts) as typed_count
+                from kalshi_raw.candlesticks as landed
+                left join {{ target.schema }}.candles
+                    on landed.market_ticker = candles.market_ticker
+                    and landed.interval_min::integer = candles.interval_min
+                    and landed.window_start < candles.end_ts
+                    and landed.window_end >= candles.end_ts
+                    and landed.fetched_at = candles.fetched_at
+                where {{ is_new_load('landed._dlt_load_id', 'candle', 'landed.market_ticker') }}
+                group by landed.market_ticker, landed.interval_min, landed.window_start, landed.window_end, landed.fetched_at, landed_count
+            ) as landed
+            where landed.landed_count > landed.typed_count
+        {%- endset -%}
+        {{ is_new_load('_dlt_load_id', 'candle', 'market_ticker') }}
+        and market_ticker = {{ any_of(run_query(query).columns[0].values()) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#
+    Tickers of the rejects of an entity between whose first and last answer another one has been
+    typed, as one that landed late can be: since when they can't be typed has to be read again.
+#}
+{% macro reopened_rejects(entity) %}
+    {%- if not has_earlier_rows() -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set keys = {
+        'series': ['series_ticker'],
+        'event': ['event_ticker'],
+        'market': ['market_ticker'],
+        'candle': ['market_ticker', 'interval_min', 'end_ts'],
+    }[entity] -%}
+    {%- set typed_table = {'series': 'series', 'event': 'events', 'market': 'markets', 'candle': 'candles'}[entity] -%}
+    {%- set query -%}
+        select distinct rejects.{{ keys[0] }}
+        from {{ this }} as rejects
+        inner join {{ target.schema }}.{{ typed_table }} as present
+            on
+                {% for key in keys %}rejects.{{ key }} = present.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+        where
+            rejects.entity = '{{ entity }}'
+            and rejects.first_seen_at <= present.fetched_at
+            and rejects.fetched_at > present.fetched_at
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values() | list) }}
+{% endmacro %}
+
+
+{# Further answers to read for rejects: all of the reopened ones, whatever their load. #}
+{% macro or_is_reopened(entity) %}
+    {%- set tickers = reopened_rejects(entity) -%}
+    {%- set key = {'series': 'series_ticker', 'event': 'event_ticker'}.get(entity, 'market_ticker') -%}
+    {%- if tickers %}
+    or {{ key }} = {{ any_of(tickers) }} and {{ is_typed_load('_dlt_load_id') }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{# Whether this model's table holds what earlier runs wrote, and this run adds to it. #}
+{% macro has_earlier_rows() %}
+    {{ return(execute and flags.WHICH in ['run', 'build'] and typed_run() > 0) }}
+{% endmacro %}
+
+
+{# A condition that holds for rows of all loads that this run or an earlier one saw. #}
+{% macro is_typed_load(load_id) -%}
+    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+        true
+    {%- else -%}
+        {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_run() }})
+    {%- endif -%}
+{%- endmacro %}

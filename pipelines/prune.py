@@ -1,0 +1,185 @@
+"""Removing raw windows of candles that are typed: retention of the largest raw table.
+
+What was covered stays known (`kalshi_ops.coverage`), so nothing is asked for again. Nothing is
+removed that is not typed: a window goes only when every one of its candles is in `kalshi.candles`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from pipelines.errors import KalshiEltError
+from pipelines.ops import hold_lock
+from pipelines.summary import count
+from pipelines.timerange import parse_moment
+from pipelines.warehouse import RAW_SCHEMA, TYPED_SCHEMA, Warehouse
+
+READERS = ("candles", "rejects", "field_drift")
+"""The models that read candles from the raw rows."""
+
+RAW_TABLE = f"{RAW_SCHEMA}.candlesticks"
+
+IS_READY = f"""
+select
+    to_regclass('{TYPED_SCHEMA}.candles') is not null
+    and to_regclass('{RAW_TABLE}') is not null
+    and to_regclass('{TYPED_SCHEMA}.rejects') is not null
+"""
+
+LOADS = f"""
+select loads.load_id
+from kalshi_ops.loads
+inner join kalshi_ops.covered_loads
+    on loads.load_id = covered_loads.load_id
+where
+    loads.run <= (
+        select case when count(*) = %(readers)s then min(typed_models.run) end
+        from kalshi_ops.typed_models
+        where typed_models.model = any (%(models)s)
+    )
+    and exists (
+        select from {RAW_TABLE} as landed
+        where landed._dlt_load_id = loads.load_id and landed.fetched_at < %(before)s
+    )
+order by loads.load_id
+"""
+
+REMOVABLE = f"""
+landed._dlt_load_id = %(load_id)s
+and landed.fetched_at < %(before)s
+and jsonb_typeof(landed.payload) = 'array'
+and jsonb_array_length(landed.payload) <= (
+    select count(*) from {TYPED_SCHEMA}.candles
+    where
+        candles.market_ticker = landed.market_ticker
+        and candles.interval_min = landed.interval_min
+        and candles.end_ts > landed.window_start
+        and candles.end_ts <= landed.window_end
+)
+and not exists (
+    select from {TYPED_SCHEMA}.rejects
+    where
+        rejects.entity in ('candle', 'window')
+        and rejects.market_ticker = landed.market_ticker
+        and rejects.interval_min = landed.interval_min
+)
+"""
+"""What can go: a rejected candle keeps all windows of its market, as it may be in any of them."""
+
+FIGURES = "count(*), coalesce(sum(pg_column_size(payload)), 0)"
+
+COUNT = f"select {FIGURES} from {RAW_TABLE} as landed where {REMOVABLE}"
+
+REMOVE = f"""
+with removed as (
+    delete from {RAW_TABLE} as landed
+    where {REMOVABLE}
+    returning payload
+)
+
+select {FIGURES} from removed
+"""
+
+REMEMBER = """
+insert into kalshi_ops.pruned (raw_table, before)
+values ('candlesticks', %s)
+on conflict (raw_table) do update set before = greatest(pruned.before, excluded.before)
+"""
+"""Before the first row goes: a full refresh keeps typed candles that were fetched before it."""
+
+
+@dataclass
+class Pruned:
+    """What was removed, or would be."""
+
+    before: datetime
+    is_dry_run: bool
+    windows: int = 0
+    payload_bytes: int = 0
+    """As stored, compressed."""
+    returned_bytes: int = 0
+    """What the table has become smaller; the rest of the space is used for rows to come."""
+
+    def __str__(self) -> str:
+        if self.is_dry_run:
+            return (
+                f"would remove {count(self.windows, 'typed window')} fetched before "
+                f"{self.before:%Y-%m-%d %H:%M} UTC, {size(self.payload_bytes)}"
+            )
+        return (
+            f"removed {count(self.windows, 'typed window')} fetched before "
+            f"{self.before:%Y-%m-%d %H:%M} UTC and freed {size(self.payload_bytes)} "
+            f"({self.payload_bytes:,} bytes): {size(self.returned_bytes)} given back to the disk, "
+            "the rest is for rows to come"
+        )
+
+
+def prune(warehouse: Warehouse, older_than: str, *, now: float, dry_run: bool) -> Pruned:
+    """Remove the raw windows fetched before `older_than` (`30d`, or an ISO date or time).
+
+    Load by load, each in a transaction of its own: an interruption keeps what is done. Raises
+    UsageError on an unreadable time, BusyError while a load runs.
+    """
+    before = datetime.fromtimestamp(parse_moment("raw-older-than", older_than, now), UTC)
+    with hold_lock(warehouse, wait=False) as connection:
+        (is_ready,) = _row(connection, IS_READY)
+        if not is_ready:
+            raise KalshiEltError("nothing is typed yet: run `make load && make transform` first")
+        pruned = Pruned(before, dry_run)
+        loads = _loads(connection, before)
+        if dry_run:
+            _each(connection, pruned, loads, COUNT)
+            return pruned
+        size_before = _table_bytes(connection)
+        _execute(connection, REMEMBER, [before])
+        _each(connection, pruned, loads, REMOVE)
+        # the lock's connection commits by statement, as VACUUM needs
+        _execute(connection, f"vacuum (analyze) {RAW_TABLE}", [])
+        pruned.returned_bytes = max(0, size_before - _table_bytes(connection))
+        return pruned
+
+
+def _each(connection: Connection, pruned: Pruned, loads: list[str], statement: str) -> None:
+    for load_id in loads:
+        windows, payload_bytes = _row(
+            connection, statement, {"load_id": load_id, "before": pruned.before}
+        )
+        pruned.windows += windows
+        pruned.payload_bytes += int(payload_bytes)
+
+
+def _loads(connection: Connection, before: datetime) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(LOADS, {"readers": len(READERS), "models": list(READERS), "before": before})
+        return [load_id for (load_id,) in cursor.fetchall()]
+
+
+def _table_bytes(connection: Connection) -> int:
+    (table_bytes,) = _row(connection, f"select pg_total_relation_size('{RAW_TABLE}')")
+    return int(table_bytes)
+
+
+def _row(
+    connection: Connection, query: str, values: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return cursor.fetchone() or ()
+
+
+def _execute(connection: Connection, statement: str, values: list[object]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+
+
+def size(number: int) -> str:
+    """Bytes for people: `1.2 GB`."""
+    amount = float(number)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+        amount /= 1000
+    return f"{amount:,.1f} GB"

@@ -1,0 +1,132 @@
+"""Landing objects of a test's own making, as the loader would."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from dlt.extract import DltResource
+
+from pipelines.coverage import count_finished_loads
+from pipelines.land import Lander
+from pipelines.ops import hold_lock
+from pipelines.records import EventRow, MarketRow, Origin, WindowRow
+from pipelines.source import kalshi_source
+from pipelines.warehouse import open_warehouse
+from tests.conftest import Project
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The candles of one request for an hour from `START`; the payload may be anything."""
+
+    market_ticker: str
+    payload: Any
+    interval_min: int = 1
+
+
+@dataclass(frozen=True)
+class Landing:
+    """One load: objects that arrived at a minute after `START`."""
+
+    minute: float = 0
+    events: Sequence[Any] = field(default_factory=tuple)
+    markets: Sequence[Any] = field(default_factory=tuple)
+    windows: Sequence[Window] = field(default_factory=tuple)
+    tier: str = "live"
+
+
+def land(project: Project, *landings: Landing) -> None:
+    """Land each as a load of its own, in the order given."""
+    with patch.dict(os.environ, {"DLT_DATA_DIR": str(project.work / "dlt")}):
+        warehouse = open_warehouse(project.database_url, Path("unused"))
+    with hold_lock(warehouse, wait=True) as connection:
+        lander = Lander(warehouse)
+        lander.create_tables(connection)
+        for landing in landings:
+            lander.land(_source(landing))
+        count_finished_loads(connection)
+
+
+def _source(landing: Landing) -> list[DltResource]:
+    origin = Origin("test", landing.tier, START + timedelta(minutes=landing.minute))
+    return kalshi_source(
+        series=iter(()),
+        events=[
+            EventRow(_text(event, "event_ticker"), _json(event), origin) for event in landing.events
+        ],
+        markets=[
+            MarketRow(_text(market, "ticker"), _text(market, "event_ticker"), _json(market), origin)
+            for market in landing.markets
+        ],
+        candlesticks=[
+            WindowRow(
+                window.market_ticker,
+                window.interval_min,
+                START,
+                START + timedelta(hours=1),
+                _json(window.payload),
+                origin,
+            )
+            for window in landing.windows
+        ],
+    )
+
+
+def event(ticker: str = "E", **fields: Any) -> dict[str, Any]:
+    """A live event object."""
+    return {
+        "event_ticker": ticker,
+        "series_ticker": "S",
+        "title": "Who?",
+        "mutually_exclusive": True,
+        **fields,
+    }
+
+
+def market(ticker: str = "M", event_ticker: str = "E", **fields: Any) -> dict[str, Any]:
+    """A live market object."""
+    return {
+        "ticker": ticker,
+        "event_ticker": event_ticker,
+        "market_type": "binary",
+        "status": "active",
+        "result": "",
+        "yes_bid_dollars": "0.3400",
+        "yes_ask_dollars": "0.3600",
+        "last_price_dollars": "0.3500",
+        "yes_bid_size_fp": "7.00",
+        "volume_fp": "12.50",
+        "open_interest_fp": "10.00",
+        "open_time": "2026-10-01T00:00:00Z",
+        **fields,
+    }
+
+
+def candle(minute: int = 1, **fields: Any) -> dict[str, Any]:
+    """A live candle whose period ends so many minutes after `START`."""
+    quotes = {f"{name}_dollars": "0.3400" for name in ("open", "high", "low", "close")}
+    return {
+        "end_period_ts": int(START.timestamp()) + 60 * minute,
+        "price": {"previous_dollars": "0.3300"},
+        "yes_bid": quotes,
+        "yes_ask": quotes,
+        "volume_fp": "0.00",
+        "open_interest_fp": "10.00",
+        **fields,
+    }
+
+
+def _text(value: Any, key: str) -> str | None:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, str) and found else None
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()

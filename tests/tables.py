@@ -1,0 +1,27 @@
+"""The incremental tables of schema `kalshi`, and all that is in them."""
+
+from typing import Any
+
+from tests.conftest import Project
+
+KEYED_TABLES = {
+    "series": "series_ticker",
+    "events": "event_ticker",
+    "markets": "market_ticker",
+    "candles": "market_ticker, interval_min, end_ts",
+    "market_history": "market_ticker, valid_from",
+    "rejects": "entity, reject_key",
+    "field_drift": "entity, tier, field_path",
+}
+"""Every incremental model, with its primary key."""
+
+
+def typed_rows(project: Project) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table but for the times at which it was written."""
+    return {
+        table: project.query(
+            f"select to_jsonb({table}) - 'updated_at' - 'created_at' "
+            f"from kalshi.{table} order by {keys}"
+        )
+        for table, keys in KEYED_TABLES.items()
+    }

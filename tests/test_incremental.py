@@ -1,0 +1,104 @@
+"""Incremental builds give what a full refresh gives, in whatever order and form answers land."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from tests.conftest import Project
+from tests.landing import Landing, Window, candle, event, land, market
+from tests.tables import KEYED_TABLES, typed_rows
+
+EVENTS = ("E1", "E2", "E3")
+MARKETS = {"M1": "E1", "M2": "E1", "M3": "E2", "M4": "E3"}
+LOADS = 10
+QUOTES = candle()["yes_bid"]
+
+
+def test_the_list_of_incremental_models_is_complete(loaded_project: Project) -> None:
+    manifest = json.loads((loaded_project.work / "target" / "manifest.json").read_text())
+
+    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    assert {node["config"]["materialized"] for node in models} == {"keyed_table", "view"}
+    assert {
+        node["name"] for node in models if node["config"]["materialized"] == "keyed_table"
+    } == KEYED_TABLES.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_of_answers_gives_the_same_rows_as_a_full_refresh(
+    project: Project, seed: int
+) -> None:
+    chance = random.Random(seed)
+    for landing in _landings(chance):
+        land(project, landing)
+        if chance.random() < 0.6:
+            project.must("dbt", "run")
+    project.must("dbt", "run")
+    incremental = typed_rows(project)
+    assert all(incremental[table] for table in KEYED_TABLES if table != "series")
+
+    project.must("dbt", "build", "--full-refresh")
+
+    refreshed = typed_rows(project)
+    for table in KEYED_TABLES:
+        assert _only_in(refreshed[table], incremental[table]) == [], table
+        assert _only_in(incremental[table], refreshed[table]) == [], table
+
+
+def _only_in(rows: list[Any], others: list[Any]) -> list[Any]:
+    return [row for row in rows if row not in others]
+
+
+def _landings(chance: random.Random) -> list[Landing]:
+    """Loads as they come: late, doubled, without parents, with values that can't be typed."""
+    minutes = [chance.randrange(LOADS) for _ in range(LOADS)]
+    return [
+        Landing(
+            minute=minute,
+            tier=chance.choice(("live", "live", "historical")),
+            events=[_event(chance, name) for name in EVENTS if chance.random() < 0.3],
+            markets=[
+                _market(chance, name, parent)
+                for name, parent in MARKETS.items()
+                if chance.random() < 0.6
+            ],
+            windows=[
+                Window(name, [_candle(chance, end) for end in range(1, chance.randrange(1, 5))])
+                for name in MARKETS
+                if chance.random() < 0.4
+            ],
+        )
+        for minute in minutes
+    ]
+
+
+def _event(chance: random.Random, name: str) -> Any:
+    zero_or_real = chance.choice(("0001-01-01T00:00:00Z", "2026-10-01T00:00:00Z"))
+    return chance.choice(
+        (
+            event(name, last_updated_ts=zero_or_real),
+            event(name, title=f"Who? {chance.randrange(3)}"),
+            event(name, strike_date="tomorrow"),
+        )
+    )
+
+
+def _market(chance: random.Random, name: str, parent: str) -> Any:
+    return market(
+        name,
+        parent,
+        status=chance.choice(("active", "closed", "finalized")),
+        yes_bid_dollars=chance.choice(("0.1000", "0.2000", "0.2000", "high")),
+        **chance.choice(({}, {"added": 1})),
+    )
+
+
+def _candle(chance: random.Random, end: int) -> Any:
+    return candle(
+        end,
+        volume_fp=chance.choice(("0.00", "1.50", "2.25", "-1.00")),
+        yes_bid=chance.choice((QUOTES, QUOTES, {**QUOTES, "low_dollars": "low"})),
+    )
