@@ -1,4 +1,4 @@
-"""`python -m bench NAME [options]`; `python -m bench NAME --help` lists them."""
+"""`python -m bench NAME [options]`; `python -m bench NAME --help` lists them; `all` runs all."""
 
 import argparse
 import importlib
@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from bench.measure import FailedError
 from bench.workspace import add_server_argument
 
-NAMES = ("landing", "transform", "day", "scale", "quiet", "peer")
+NAMES = ("landing", "transform", "index", "day", "scale", "quiet", "peer")
+
+ALL = (
+    ("landing",),
+    ("transform",),
+    ("transform", "--increment"),
+    ("day", "--part", "0.1"),
+    ("day", "--part", "1"),
+    ("scale",),
+    ("quiet",),
+)
+"""What `all` runs, in half an hour; the peer has a target of its own, `make bench-peer`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,9 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         add_server_argument(sub)
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    runs = ALL if given == ["all"] else (given,)
     try:
-        arguments.run(arguments)
+        for run in runs:
+            if len(runs) > 1:
+                print(f"\n# {' '.join(run)}", flush=True)
+            arguments = parser.parse_args(run)
+            arguments.run(arguments)
     except FailedError as error:
         print(error, file=sys.stderr)
         return 1

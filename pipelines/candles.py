@@ -11,7 +11,6 @@ from pipelines.errors import ApiError, ApiUnreachableError, RefusedError
 from pipelines.fetch import (
     CANDLES_ENDPOINT,
     HISTORICAL_CANDLES_ENDPOINT,
-    MarketFound,
     Problem,
     fetch_candles,
     fetch_cutoff,
@@ -19,19 +18,16 @@ from pipelines.fetch import (
 from pipelines.parallel import in_parallel
 from pipelines.plan import CandleRequest, plan_requests, retry_in_historical
 from pipelines.progress import Reporter
-from pipelines.records import HISTORICAL, LIVE, Market, WindowRow
+from pipelines.records import HISTORICAL, LIVE, MarketInTier, WindowRow
 from pipelines.source import kalshi_source
 
-MarketInTier = tuple[Market, str]
-"""A market and the tier that holds its candles."""
 
-
-def plan(context: LoadContext, chosen: Iterable[MarketFound], scope: Scope) -> list[CandleRequest]:
+def plan(context: LoadContext, chosen: Iterable[MarketInTier], scope: Scope) -> list[CandleRequest]:
     """The requests for all that is wanted of the chosen markets and not covered.
 
     A load that goes on also takes up what is missing of markets that are not listed any more.
     """
-    markets = [(one.market, one.tier) for one in chosen if one.market]
+    markets = list(chosen)
     if context.wanted.goes_on:
         known = {market.ticker for market, _ in markets}
         unfinished = catalog.unfinished(context.connection, scope)

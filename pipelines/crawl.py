@@ -17,7 +17,7 @@ from pipelines.fetch import (
     fetch_series,
 )
 from pipelines.listing import Outcome, list_selection
-from pipelines.records import HISTORICAL, LIVE, EventRow, SeriesRow
+from pipelines.records import HISTORICAL, LIVE, EventRow, MarketInTier, SeriesRow
 from pipelines.source import kalshi_source
 from pipelines.summary import count
 
@@ -39,8 +39,8 @@ class Crawl:
         self._connection = context.connection
         self._summary = context.summary
         self._listed: set[str] = set()
-        self.chosen: dict[str, MarketFound] = {}
-        """Markets to ask candles for, by ticker."""
+        self.chosen: dict[str, MarketInTier] = {}
+        """Markets to ask candles for, by ticker; without their payloads, 2 kB each (API.md 7)."""
 
     def run(self) -> Scope:
         """List, follow and land; returns which known markets the load is responsible for.
@@ -131,7 +131,7 @@ class Crawl:
                 continue
             is_named = one.market.event_ticker in named_events or one.market.ticker in named_markets
             if are_followed or selection.wants(one.market, is_named=is_named):
-                self.chosen.setdefault(one.market.ticker, one)
+                self.chosen.setdefault(one.market.ticker, (one.market, one.tier))
 
     def _missing_events(
         self, found: Iterable[MarketFound], listed: set[str | None]

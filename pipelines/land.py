@@ -24,16 +24,21 @@ FOLDERS = (
 """What dlt makes at the first start of a pipeline, and misses ever after when that was killed."""
 
 
-def _complete_folders(working: Path) -> None:
+def _mend_folders(working: Path) -> None:
+    """Undo what a kill at the wrong moment leaves, and dlt stumbles over ever after."""
     for folder in FOLDERS:
         (working / folder).mkdir(parents=True, exist_ok=True)
+    # dlt writes a schema under a name without a suffix, then renames it; it reads all it finds
+    for file in (working / "schemas").glob("*"):
+        if not file.suffix:
+            file.unlink()
 
 
 class Lander:
     """Lands sources in one warehouse, one load package each."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        _complete_folders(warehouse.work_folder / PIPELINE)
+        _mend_folders(warehouse.work_folder / PIPELINE)
         self._pipeline = dlt.pipeline(
             pipeline_name=PIPELINE,
             destination=dlt.destinations.postgres(
@@ -166,7 +171,8 @@ def _index(table: str) -> str:
 
 
 def _tune_tables(connection: Connection) -> None:
-    """An index by load makes typing one load quick; lz4 packs and unpacks faster than pglz."""
+    """An index by load makes typing one load quick; lz4 packs and unpacks faster than pglz. Rows
+    are only ever added, so they are frozen when first vacuumed, and never written again."""
     with connection.cursor() as cursor:
         cursor.execute("select 'lz4' = any(enumvals) from pg_settings where name = %s", [TOAST])
         (has_lz4,) = cursor.fetchone() or (False,)
@@ -174,6 +180,7 @@ def _tune_tables(connection: Connection) -> None:
             cursor.execute(
                 f"create index if not exists {_index(table)} on {RAW_SCHEMA}.{table} (_dlt_load_id)"
             )
+            cursor.execute(f"alter table {RAW_SCHEMA}.{table} set ({APPEND_ONLY})")
             if has_lz4:
                 cursor.execute(
                     f"alter table {RAW_SCHEMA}.{table} alter column payload set compression lz4"
@@ -181,6 +188,11 @@ def _tune_tables(connection: Connection) -> None:
 
 
 TOAST = "default_toast_compression"
+
+APPEND_ONLY = (
+    "autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_freeze_min_age = 0, "
+    "toast.autovacuum_freeze_min_age = 0"
+)
 
 
 def _credentials(warehouse: Warehouse) -> PostgresCredentials:

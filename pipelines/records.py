@@ -85,6 +85,9 @@ class Market(msgspec.Struct, frozen=True):
         return self.status in SETTLED
 
 
+MarketInTier = tuple[Market, str]
+"""A market and the tier that holds its candles."""
+
 SETTLED = frozenset({"finalized", "settled"})
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Barrier, Event, Thread
 from typing import Any
 
@@ -115,6 +116,20 @@ def test_titles_are_asked_for_in_english() -> None:
     head = server.requests[0].splitlines()
     assert head[0] == "GET /events?limit=5 HTTP/1.1"
     assert "Accept-Language: en" in head
+
+
+def test_what_a_netrc_file_holds_is_never_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("default login somebody password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    with scripted(http("200 OK", b"{}")) as server:
+        client(server.url).get("/events", {}, dict)
+
+    assert "Authorization" not in server.requests[0]
 
 
 def test_escapes_that_postgres_refuses_are_replaced_before_anything_reads_them() -> None:

@@ -94,6 +94,37 @@ def test_old_data_warns_in_transform_as_in_source_freshness(project: Project) ->
     assert freshness.count("PASS freshness") == 3
 
 
+def test_a_build_tests_new_candles_and_check_tests_all(project: Project) -> None:
+    quotes = {"open_dollars": "0.9000", "high_dollars": "0.1000"}
+    crossed = candle(1, yes_bid={**quotes, "low_dollars": "0.0500", "close_dollars": "0.0600"})
+    land(
+        project,
+        Landing(events=[event()], markets=[market()], windows=[Window("M", [crossed, candle(2)])]),
+    )
+    assert "WARN 1" in _line(project, "candles_low_to_high")
+
+    land(project, Landing(minute=70, windows=[Window("M", [candle(3)])]))
+    assert "PASS" in _line(project, "candles_low_to_high")
+    assert "PASS" in _line(project, "candles_key_unique")
+
+    check = project.must("check").out
+    assert "WARN 1 candles_low_to_high" in check
+    assert "PASS candles_key_unique" in check
+    assert "freshness of kalshi_raw.markets" in check
+
+
+def test_keys_that_are_gone_fail_the_build(project: Project) -> None:
+    land(project, Landing(events=[event()], markets=[market()], windows=[Window("M", [candle()])]))
+    project.must("dbt", "run")
+    project.query("alter table kalshi.candles drop constraint fk_candles_market")
+
+    result = project.run("dbt", "build", "-s", "candles,resource_type:test")
+    failed = project.run("dbt", "test", "-s", "candles_keys_enforced")
+
+    assert (result.status, failed.status) == (1, 1)
+    project.must("transform")
+
+
 def _line(project: Project, name: str) -> str:
     """The line with a test's outcome in a build."""
     lines = project.must("transform").out.splitlines()

@@ -410,6 +410,17 @@ def test_the_files_of_killed_loads_do_not_pile_up(loads: Loader) -> None:
     assert list(loads.data.rglob("*.csv")) == []
 
 
+def test_a_schema_that_was_half_written_is_no_schema(loads: Loader, undisturbed: Rows) -> None:
+    loads.finish()
+    (schema,) = loads.data.glob("pipelines/*/kalshi/schemas/kalshi.schema.json")
+    (schema.parent / "1ee7856c39ab3884").write_text(schema.read_text()[:100])
+
+    loads.finish()
+
+    assert [file.name for file in schema.parent.iterdir()] == [schema.name]
+    assert_as_undisturbed(loads, undisturbed)
+
+
 def test_postgres_may_die_and_come_back_under_the_load(
     server: EmbeddedServer, loads: Loader, undisturbed: Rows
 ) -> None:

@@ -29,12 +29,16 @@ INTERVAL = 60
 
 pytestmark = pytest.mark.skipif(not FILES, reason=f"no recorded payloads in {PAYLOADS}")
 
-EVENT_TEXTS = ("series_ticker", "title", "sub_title", "category")
+EVENT_TEXTS = ("series_ticker", "title", "sub_title", "category", "fee_type_override")
+EVENT_AS_THEY_ARE = (
+    *("mutually_exclusive", "available_on_brokers", "exchange_index", "fee_multiplier_override"),
+    *("settlement_sources", "product_metadata"),
+)
 EVENT_TEXTS_OR_NULL = ("collateral_return_type", "strike_period")
 MARKET_TEXTS = (
     *("title", "yes_sub_title", "no_sub_title", "market_type", "status", "early_close_condition"),
     *("price_level_structure", "response_price_units", "strike_type", "mve_collection_ticker"),
-    *("primary_participant_key", "settlement_bounds_type"),
+    *("primary_participant_key", "settlement_bounds_type", "functional_strike"),
 )
 MARKET_TEXTS_OR_NULL = (
     *("subtitle", "category", "result", "expiration_value", "rules_primary", "rules_secondary"),
@@ -48,16 +52,20 @@ MARKET_SIZES = ("yes_bid_size", "yes_ask_size")
 MARKET_TIMES = (
     *("open_time", "close_time", "expiration_time", "expected_expiration_time"),
     *("latest_expiration_time", "created_time", "updated_time", "settlement_ts"),
-    "occurrence_datetime",
+    *("occurrence_datetime", "fee_waiver_expiration_time"),
 )
 MARKET_NUMBERS = (
     *("tick_size", "risk_limit_cents", "settlement_timer_seconds", "exchange_index"),
     *("floor_strike", "cap_strike"),
 )
+OUR_OWN_OF_MARKETS = {"market_ticker", "event_ticker", "gone_at", "fetched_at", "updated_at"}
+"""Keys, by which rows are found, and what is not from the payload."""
+
 MARKET_AS_THEY_ARE = (
     *("can_close_early", "fractional_trading_enabled", "is_provisional"),
     *("price_ranges", "custom_strike", "mve_selected_legs"),
 )
+OUR_OWN_OF_CANDLES = {"market_ticker", "interval_min", "end_ts", "fetched_at", "created_at"}
 TRADE = {"open": "open", "high": "high", "low": "low", "close": "close", "previous": "prev"}
 
 
@@ -182,11 +190,11 @@ def test_every_recorded_event_is_typed_as_recorded(typed: Project, recorded: Rec
         row = rows[ticker]
         expected = {key: event.get(key) for key in EVENT_TEXTS}
         expected |= {key: event.get(key) or None for key in EVENT_TEXTS_OR_NULL}
-        for key in ("mutually_exclusive", "available_on_brokers", "exchange_index"):
+        for key in EVENT_AS_THEY_ARE:
             expected[key] = event.get(key)
-        for key in ("settlement_sources", "product_metadata"):
-            expected[key] = event.get(key)
-        expected["last_updated_ts"] = _moment(event.get("last_updated_ts"))
+        for key in ("last_updated_ts", "strike_date"):
+            expected[key] = _moment(event.get(key))
+        assert row.keys() - expected.keys() == {"event_ticker", "fetched_at", "updated_at"}
         assert {key: row[key] for key in expected} == expected, ticker
 
 
@@ -196,6 +204,7 @@ def test_every_recorded_market_is_typed_as_recorded(typed: Project, recorded: Re
     for ticker, market in recorded.markets.items():
         row = rows[ticker]
         expected = _expected_market(market)
+        assert row.keys() - expected.keys() == OUR_OWN_OF_MARKETS
         assert {key: row[key] for key in expected} == expected, ticker
 
 
@@ -213,7 +222,8 @@ def _expected_market(market: dict[str, Any]) -> dict[str, Any]:
         expected |= {f"{key}_fp": count, key: None if count is None else int(count)}
     expected |= {f"{key}_fp": _count(market, key) for key in MARKET_SIZES}
     liquidity = _dollars(market, "liquidity")
-    return expected | {"liquidity_dollars": liquidity, "liquidity": _cents(liquidity)}
+    expected |= {"liquidity_dollars": liquidity, "liquidity": _cents(liquidity)}
+    return expected | {"settlement_floor_dollars": _dollars(market, "settlement_floor")}
 
 
 def test_every_recorded_candle_is_typed_as_recorded(typed: Project, recorded: Recorded) -> None:
@@ -225,6 +235,7 @@ def test_every_recorded_candle_is_typed_as_recorded(typed: Project, recorded: Re
     assert rows.keys() == recorded.candles.keys()
     for key, candle in recorded.candles.items():
         expected = _expected_candle(candle)
+        assert rows[key].keys() - expected.keys() == OUR_OWN_OF_CANDLES
         assert {name: rows[key][name] for name in expected} == expected, key
 
 

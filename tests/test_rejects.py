@@ -1,5 +1,6 @@
 """What can't be typed is rejected with its reason, stops nothing, and is taken up later."""
 
+import re
 from typing import Any
 
 import pytest
@@ -47,10 +48,16 @@ BAD_CANDLES: list[tuple[Any, str]] = [
     (candle(4, yes_bid={**QUOTES, "close": 35}), "yes_bid.close: 35 is not the dollars beside it"),
     (candle(5, yes_bid={**QUOTES, "close_dollars": "1.0001"}), "is not from 0 to 1"),
     (candle(6, yes_bid={**QUOTES, "low_dollars": "0.3400 0.3400"}), "is no price"),
+    (
+        candle(10, yes_bid={"open_dollars": "0.3400", "low_dollars": "0.3400 0.3400"}),
+        'yes_bid.low_dollars: "0.3400 0.3400" is no price',
+    ),
     (candle(7, volume_fp="-3.00"), 'volume_fp: "-3.00" is negative'),
     (candle(8, open_interest_fp=True), "open_interest_fp: true is no count"),
     (candle(9, end_period_ts="soon"), 'end_period_ts: "soon" is no time in Unix seconds'),
     (candle(9, end_period_ts=None), "end_period_ts: null is no time in Unix seconds"),
+    (candle(61), "is not in the window that was asked for"),
+    (candle(0), "is not in the window that was asked for"),
     ("no object", "end_period_ts is missing"),
     (None, "end_period_ts is missing"),
 ]
@@ -85,7 +92,9 @@ def test_what_cannot_be_typed_is_rejected_with_its_reason_and_stops_nothing(
 
     result = project.must("transform")
 
-    assert "rejects_none" in result.out
+    assert re.search(r"WARN \d+ rejects_none", result.out)
+    status = project.must("status").out
+    assert f"{len(BAD_MARKETS) + 3} market" in status and "3 window" in status
     reasons = dict(
         project.query(
             "select reject_key, reason from kalshi.rejects where entity = 'market' "

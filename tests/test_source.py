@@ -22,6 +22,8 @@ from pipelines.source import (
     kalshi_source,
     write_csv,
 )
+from tests.conftest import Project
+from tests.landing import Landing, land
 
 FETCHED = datetime(2026, 11, 22, 14, 30, 35, 123_456, tzinfo=UTC)
 LOAD = "1795357835.7"
@@ -207,7 +209,31 @@ def test_whatever_the_rows_they_come_back(
     assert [row["payload"].encode() for row in found] == payloads
 
 
+def test_a_full_file_ends_after_the_row_that_filled_it(tmp_path: Path) -> None:
+    rows = iter([EventRow(f"E{number}", b"{}", origin()) for number in range(3)])
+
+    counts = [write_csv(tmp_path / "rows.csv", EVENTS, rows, LOAD, 1) for _ in range(4)]
+
+    assert counts == [1, 1, 1, 0]
+
+
 # The source
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_a_load_of_several_files_has_every_row_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("pipelines.source.FILE_BYTES", 1)
+
+    land(project, Landing(markets=[{"ticker": f"M{number}"} for number in range(rows)]))
+
+    assert project.query("select market_ticker from kalshi_raw.markets order by 1") == [
+        (f"M{number}",) for number in range(rows)
+    ]
+    assert project.query("select count(distinct _dlt_load_id) from kalshi_raw.markets") == [
+        (min(rows, 1),)
+    ]
 
 
 @pytest.mark.parametrize(

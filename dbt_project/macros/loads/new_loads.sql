@@ -70,8 +70,31 @@
             order by 1
         {%- endset -%}
         {%- set unknown = run_query(query).columns[0].values() -%}
-        {{ 'true' if not unknown else key ~ ' <> ' ~ any_of(unknown).replace('any', 'all', 1) }}
+        {{ 'true' if not unknown else key ~ ' <> ' ~ all_of(unknown) }}
     {%- endif -%}
+{% endmacro %}
+
+
+{#
+    Tickers of the markets with a new answer that is older than one that this model has seen. Asked
+    before the model runs: a join would have it read every raw row to find that there is none.
+#}
+{% macro markets_with_late_answers() %}
+    {%- if not has_earlier_rows() -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set query -%}
+        select distinct landed.market_ticker
+        from kalshi_raw.markets as landed
+        inner join {{ this }} as history
+            on landed.market_ticker = history.market_ticker
+        where
+            {{ is_new_load('landed._dlt_load_id', 'market', 'landed.market_ticker') }}
+            and history.is_current
+            and landed.fetched_at <= history.last_seen_at
+        order by 1
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values() | list) }}
 {% endmacro %}
 
 
@@ -80,6 +103,12 @@
     any (array[
         {%- for value in values %}'{{ value | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
     ]::text[])
+{%- endmacro %}
+
+
+{# `all (array[...])` of texts. #}
+{% macro all_of(values) -%}
+    {{ any_of(values).replace('any', 'all', 1) }}
 {%- endmacro %}
 
 

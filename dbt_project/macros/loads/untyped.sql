@@ -109,6 +109,33 @@
 {% endmacro %}
 
 
+{#
+    Whether there is a window whose answer is no list of candles, new or rejected before. Asked before
+    the model runs: a join would have it read all landed windows to find that there is none.
+#}
+{% macro has_windows_without_a_list() %}
+    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- set query -%}
+        select
+            exists (
+                select from kalshi_raw.candlesticks as landed
+                where
+                    {{ is_new_load('landed._dlt_load_id') }}
+                    and jsonb_typeof(landed.payload) <> 'array'
+            )
+            {%- if has_earlier_rows() %}
+            or exists (
+                select from {{ this }} as rejects
+                where rejects.entity = 'window' and rejects.reason not like 'unknown market %'
+            )
+            {%- endif %}
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values()[0]) }}
+{% endmacro %}
+
+
 {# Whether this model's table holds what earlier runs wrote, and this run adds to it. #}
 {% macro has_earlier_rows() %}
     {{ return(execute and flags.WHICH in ['run', 'build'] and typed_run() > 0) }}

@@ -12,12 +12,7 @@
     {%- if where.startswith('__') and flags.WHICH == 'test' -%}
         {%- set where = '' -%}
     {%- elif where == '__new_candles__' -%}
-        {%- set where -%}
-            fetched_at >= (
-                select min(landed.fetched_at) from kalshi_raw.candlesticks as landed
-                where {{ is_of_last_run('landed._dlt_load_id') }}
-            )
-        {%- endset -%}
+        {%- set where = "fetched_at >= '" ~ first_fetch_of_last_run() ~ "'" -%}
     {%- elif where == '__changed_markets__' -%}
         {%- set where -%}
             market_ticker in (
@@ -33,4 +28,18 @@
     {%- else -%}
         {{ relation }}
     {%- endif -%}
+{%- endmacro %}
+
+
+{# When the first candles of the last run's loads were fetched; a literal, which the planner knows
+   to be rare and looks for in the BRIN index. #}
+{% macro first_fetch_of_last_run() -%}
+    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+        {{ return('-infinity') }}
+    {%- endif -%}
+    {%- set query -%}
+        select coalesce(min(landed.fetched_at), 'infinity')::text from kalshi_raw.candlesticks as landed
+        where {{ is_of_last_run('landed._dlt_load_id') }}
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values()[0]) }}
 {%- endmacro %}

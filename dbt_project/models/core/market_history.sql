@@ -5,6 +5,7 @@
 {%- set state = ['status', 'result'] -%}
 {%- for price in prices -%}{%- do state.append(price ~ '_dollars') -%}{%- endfor -%}
 {%- for count in counts -%}{%- do state.append(count ~ '_fp') -%}{%- endfor %}
+{%- set late_markets = markets_with_late_answers() %}
 
 with
 
@@ -43,26 +44,10 @@ current_states as (
 
 ),
 
--- an answer that landed after a later one belongs into the past, where states that equalled their
--- predecessor have left no row: such markets are made anew from all their answers
-late_markets as (
-
-    select distinct new_answers.market_ticker
-    from new_answers
-    inner join current_states
-        on
-            new_answers.market_ticker = current_states.market_ticker
-            and new_answers.valid_from <= current_states.last_seen_at
-
-),
-
 answers as (
 
-    select new_answers.*
-    from new_answers
-    left join late_markets
-        on new_answers.market_ticker = late_markets.market_ticker
-    where late_markets.market_ticker is null
+    select * from new_answers
+    where market_ticker <> {{ all_of(late_markets) }}
 
     union all
 
@@ -75,14 +60,16 @@ answers as (
         current_states.last_seen_at,
         '' as _dlt_load_id
     from current_states
-    left join late_markets
-        on current_states.market_ticker = late_markets.market_ticker
     where
-        late_markets.market_ticker is null
+        current_states.market_ticker <> {{ all_of(late_markets) }}
         and current_states.market_ticker in (select new_answers.market_ticker from new_answers)
+
+    {%- if late_markets %}
 
     union all
 
+    -- an answer that landed after a later one belongs into the past, where states that equalled
+    -- their predecessor have left no row: such markets are made anew from all their answers
     select
         market_ticker,
         {{ state | join(',\n        ') }},
@@ -93,7 +80,8 @@ answers as (
     where
         problem is null
         and {{ is_typed_load('_dlt_load_id') }}
-        and market_ticker in (select late_markets.market_ticker from late_markets)
+        and market_ticker = {{ any_of(late_markets) }}
+    {%- endif %}
 
 ),
 
@@ -186,7 +174,7 @@ states as (
 
 ),
 
-{% if has_earlier_rows() -%}
+{% if late_markets -%}
 removed_states as ( -- noqa: ST03
 
     select
@@ -199,12 +187,12 @@ removed_states as ( -- noqa: ST03
         {% endfor -%}
         true as is_removed
     from {{ this }} as history
-    inner join late_markets
-        on history.market_ticker = late_markets.market_ticker
     left join states
         on history.market_ticker = states.market_ticker
         and history.valid_from = states.valid_from
-    where states.market_ticker is null
+    where
+        states.market_ticker is null
+        and history.market_ticker = {{ any_of(late_markets) }}
 
 ),
 
@@ -213,7 +201,7 @@ all_states as (
 
     select * from states
 
-    {%- if has_earlier_rows() %}
+    {%- if late_markets %}
     union all
     select * from removed_states
     {%- endif %}

@@ -252,6 +252,7 @@ all_rejects as (
 later_windows as (
 
     -- answers for a window of which an earlier one was no list
+    {% if has_windows_without_a_list() -%}
     select
         all_rejects.reject_key,
         max(stg_windows.fetched_at) as fetched_at
@@ -268,6 +269,13 @@ later_windows as (
         and stg_windows.problem is null
         and {{ is_typed_load('stg_windows._dlt_load_id') }}
     group by all_rejects.reject_key
+    {%- else -%}
+    select
+        reject_key,
+        fetched_at
+    from all_rejects
+    where false
+    {%- endif %}
 
 ),
 

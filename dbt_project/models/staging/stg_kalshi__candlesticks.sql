@@ -75,7 +75,8 @@ from (
 {{ evaluated_once() }}
 select
     read.*,
-    concat_ws(' ', {{ price_columns | join(', ') }}) as price_texts
+    concat_ws(' ', {{ price_columns | join(', ') }}) as price_texts,
+    end_period_ts::text as end_period_text
 from (
     {{ read | indent }}
 ) as read
@@ -90,16 +91,19 @@ select
     unnest(array[case
         when
             price_texts ~ '^(?:0\.\d\d\d\d ?|1\.0000 ?)*$'
-            -- all quotes are there, and each price is one of those, not several of them
-            and length(price_texts) = 7 * ({{ sides | length * quotes | length }} + num_nonnulls({{ price_columns[:trades | length] | join(', ') }})) - 1
-            and volume_fp ~ '^\d+\.\d\d$'
+            -- each price is one of those, not several of them
+            and length(price_texts) = 7 * num_nonnulls({{ price_columns | join(', ') }}) - 1
+            -- most candles have no trade
+            and (volume_fp = '0.00' or volume_fp ~ '^\d+\.\d\d$')
             and open_interest_fp ~ '^\d+\.\d\d$'
             and length(volume_fp || open_interest_fp) < 30
-            and end_period_ts::text ~ '^\d+$'
-            and length(end_period_ts::text) = 10
+            and end_period_text ~ '^\d+$'
+            and length(end_period_text) = 10
             and to_timestamp(end_period_ts::bigint) > window_start
             and to_timestamp(end_period_ts::bigint) <= window_end
             and jsonb_typeof(price) = 'object'
+            and jsonb_typeof(yes_bid) = 'object'
+            and jsonb_typeof(yes_ask) = 'object'
             and not (
                 {{ has_both_shapes('price', trades.values() | list) }}
                 or {{ has_both_shapes('yes_bid', quotes) }}

@@ -33,53 +33,35 @@ landed_objects as (
 
 ),
 
-shown_objects as (
-
-    select
-        'series' as entity,
-        series_ticker as object_key,
-        fetched_at
-    from {{ ref('series') }}
-
-    union all
-
-    select
-        'event' as entity,
-        event_ticker as object_key,
-        fetched_at
-    from {{ ref('events') }}
-
-    union all
-
-    select
-        'market' as entity,
-        market_ticker as object_key,
-        fetched_at
-    from {{ ref('markets') }}
-
-    union all
-
-    select
-        entity,
-        reject_key as object_key,
-        fetched_at
-    from {{ ref('rejects') }}
-
-),
-
 lost_objects as (
 
     select
         landed_objects.entity,
         landed_objects.object_key
     from landed_objects
-    left join shown_objects
-        on landed_objects.entity = shown_objects.entity
-        and landed_objects.object_key = shown_objects.object_key
-        and landed_objects.fetched_at <= shown_objects.fetched_at
+    left join {{ ref('series') }} as series
+        on
+            landed_objects.entity = 'series'
+            and landed_objects.object_key = series.series_ticker
+            and landed_objects.fetched_at <= series.fetched_at
+    left join {{ ref('events') }} as events
+        on
+            landed_objects.entity = 'event'
+            and landed_objects.object_key = events.event_ticker
+            and landed_objects.fetched_at <= events.fetched_at
+    left join {{ ref('markets') }} as markets
+        on
+            landed_objects.entity = 'market'
+            and landed_objects.object_key = markets.market_ticker
+            and landed_objects.fetched_at <= markets.fetched_at
+    left join {{ ref('rejects') }} as rejects
+        on
+            landed_objects.entity = rejects.entity
+            and landed_objects.object_key = rejects.reject_key
+            and landed_objects.fetched_at <= rejects.fetched_at
     where
         landed_objects.object_key is not null
-        and shown_objects.object_key is null
+        and coalesce(series.fetched_at, events.fetched_at, markets.fetched_at, rejects.fetched_at) is null
 
 ),
 
