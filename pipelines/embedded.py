@@ -44,6 +44,9 @@ START_SECONDS = 300.0
 CRASH_SECONDS = 20.0
 """Longest wait for the processes of a server that was killed to end."""
 
+OLD_PROCESSES = ("postmaster.pid", "pre-existing shared memory block")
+"""What the server says when it will not start beside them."""
+
 STOP_SECONDS = 60.0
 
 SERVER_SETTINGS = {
@@ -189,7 +192,8 @@ class EmbeddedServer:
         deadline = time.monotonic() + CRASH_SECONDS
         while not self._comes_up():
             words = self._last_words()
-            if "postmaster.pid" not in words or time.monotonic() > deadline:
+            is_beside_old = any(sign in words for sign in OLD_PROCESSES)
+            if not is_beside_old or time.monotonic() > deadline:
                 raise WarehouseError(
                     f"embedded PostgreSQL did not start: {words} (all of it: {self.log})"
                 )

@@ -28,6 +28,10 @@ def _mend_folders(working: Path) -> None:
     """Undo what a kill at the wrong moment leaves, and dlt stumbles over ever after."""
     for folder in FOLDERS:
         (working / folder).mkdir(parents=True, exist_ok=True)
+    # dlt deletes a package that it has normalized file by file, and can't read what is left of one
+    for package in (working / FOLDERS[-1]).glob("*/"):
+        if not (package / "schema.json").exists():
+            shutil.rmtree(package)
     # dlt writes a schema under a name without a suffix, then renames it; it reads all it finds
     for file in (working / "schemas").glob("*"):
         if not file.suffix:

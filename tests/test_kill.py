@@ -410,14 +410,19 @@ def test_the_files_of_killed_loads_do_not_pile_up(loads: Loader) -> None:
     assert list(loads.data.rglob("*.csv")) == []
 
 
-def test_a_schema_that_was_half_written_is_no_schema(loads: Loader, undisturbed: Rows) -> None:
+def test_what_dlt_had_half_written_or_half_deleted_stops_no_load(
+    loads: Loader, undisturbed: Rows
+) -> None:
     loads.finish()
     (schema,) = loads.data.glob("pipelines/*/kalshi/schemas/kalshi.schema.json")
     (schema.parent / "1ee7856c39ab3884").write_text(schema.read_text()[:100])
+    package = schema.parent.parent / "normalize" / "extracted" / "1795578184.511293"
+    (package / "new_jobs").mkdir(parents=True)
 
     loads.finish()
 
     assert [file.name for file in schema.parent.iterdir()] == [schema.name]
+    assert not package.exists()
     assert_as_undisturbed(loads, undisturbed)
 
 
