@@ -5,7 +5,15 @@ import statistics
 import time
 
 from bench.measure import ROUNDS
-from bench.transform import DAY, START, _exchange, _floor_statement, _land, _prepare, run_model
+from bench.transform import (
+    DAY,
+    START,
+    exchange_of,
+    floor_statement,
+    land_candles,
+    prepare,
+    run_model,
+)
 from bench.workspace import Database, server
 
 INDEX = "kalshi.idx_candles_market_interval_endts"
@@ -51,13 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Insert and query with the index, then without."""
-    exchange = _exchange(arguments.candles)
+    exchange = exchange_of(arguments.candles)
     with server(arguments.server) as postgres:
         database = postgres.database("bench")
-        _prepare(database, exchange)
-        _land(database, exchange, START, START + DAY)
+        prepare(database, exchange)
+        land_candles(database, exchange, START, START + DAY)
         ticker = f"'{exchange.tickers[len(exchange.tickers) // 2]}'"
-        statement = _floor_statement(database)
+        statement = floor_statement(database)
         run_model(database, "candles")
         inserting = _inserting(database, statement, arguments.rounds)
         with_index = {name: _ask(database, q, ticker, arguments.rounds) for name, q in _named()}

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Against the floor, or an increment on a big table against one on a small table."""
-    exchange = _exchange(arguments.candles)
+    exchange = exchange_of(arguments.candles)
     with server(arguments.server) as postgres:
         if arguments.increment:
             _compare_increments(postgres, exchange, arguments)
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
             _compare_with_floor(postgres, exchange, arguments.rounds)
 
 
-def _exchange(candles: int) -> Exchange:
+def exchange_of(candles: int) -> Exchange:
     """An exchange that has about so many candles a day."""
     whole = Size()
     part = candles / (whole.markets * whole.candles_a_day)
@@ -66,10 +66,10 @@ def _exchange(candles: int) -> Exchange:
 def _compare_with_floor(postgres: Server, exchange: Exchange, rounds: int) -> None:
     """Each round in a fresh copy of a database whose markets are typed and candles landed."""
     database = postgres.database("bench")
-    _prepare(database, exchange)
-    _land(database, exchange, START, START + DAY)
+    prepare(database, exchange)
+    land_candles(database, exchange, START, START + DAY)
     database.execute("vacuum (freeze, analyze)")
-    statement = _floor_statement(database)
+    statement = floor_statement(database)
     postgres.rename("bench", "ready")
     # for the floor: the table as dbt makes it, keys, indexes and partitions, without rows
     database = postgres.database("bench", template="ready")
@@ -136,7 +136,7 @@ PRICES = {
 """The typed columns, without `_dollars`, and where their values are in a candle."""
 
 
-def _floor_statement(database: Database) -> str:
+def floor_statement(database: Database) -> str:
     """What one would write by hand for candles of the live form: bare casts, nothing checked."""
     expressions = {
         "market_ticker": "raw.market_ticker",
@@ -180,8 +180,8 @@ def _compare_increments(
 ) -> None:
     """The same new candles on top of a small and of a big table, round after round."""
     small = postgres.database("small")
-    _prepare(small, exchange)
-    _land(small, exchange, START, START + DAY)
+    prepare(small, exchange)
+    land_candles(small, exchange, START, START + DAY)
     run_model(small, "candles")
     big = postgres.database("big", template="small")
     fill(big, arguments.big)
@@ -196,7 +196,7 @@ def _compare_increments(
     def increment(name: str, database: Database) -> float:
         begin = START + DAY + rounds[name] * minutes * MINUTE
         rounds[name] += 1
-        new = _land(database, exchange, begin, begin + minutes * MINUTE)
+        new = land_candles(database, exchange, begin, begin + minutes * MINUTE)
         database.execute("checkpoint")
         before = database.number("select count(*) from kalshi.candles")
         seconds, all_seconds = run_model(database, "candles")
@@ -230,7 +230,7 @@ def _compare_increments(
 # Both
 
 
-def _prepare(database: Database, exchange: Exchange) -> None:
+def prepare(database: Database, exchange: Exchange) -> None:
     """Series, events and markets landed and typed, the table of candles made."""
     fetched_at = datetime.fromtimestamp(START + DAY, UTC)
     with settled(database), hold_lock(database.warehouse(), wait=True) as connection:
@@ -240,7 +240,7 @@ def _prepare(database: Database, exchange: Exchange) -> None:
     run_model(database, "+candles")
 
 
-def _land(database: Database, exchange: Exchange, start: int, end: int) -> int:
+def land_candles(database: Database, exchange: Exchange, start: int, end: int) -> int:
     """Land the candles of (start, end] of all markets; returns how many."""
     fetched_at = datetime.fromtimestamp(end, UTC)
     candles = 0

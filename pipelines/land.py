@@ -17,10 +17,9 @@ from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
 
 PIPELINE = "kalshi"
 
-FOLDERS = (
-    *(Path("load", name) for name in ("new", "normalized", "loaded")),
-    Path("normalize", NormalizeStorage.EXTRACTED_FOLDER),
-)
+EXTRACTED = Path("normalize", NormalizeStorage.EXTRACTED_FOLDER)
+
+FOLDERS = (*(Path("load", name) for name in ("new", "normalized", "loaded")), EXTRACTED)
 """What dlt makes at the first start of a pipeline, and misses ever after when that was killed."""
 
 
@@ -29,7 +28,7 @@ def _mend_folders(working: Path) -> None:
     for folder in FOLDERS:
         (working / folder).mkdir(parents=True, exist_ok=True)
     # dlt deletes a package that it has normalized file by file, and can't read what is left of one
-    for package in (working / FOLDERS[-1]).glob("*/"):
+    for package in (working / EXTRACTED).glob("*/"):
         if not (package / "schema.json").exists():
             shutil.rmtree(package)
     # dlt writes a schema under a name without a suffix, then renames it; it reads all it finds

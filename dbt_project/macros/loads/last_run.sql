@@ -3,7 +3,7 @@
     `dbt test` (`make check`) for all that a run has seen. Literals, so that indexes are used.
 #}
 {% macro is_of_last_run(load_id) -%}
-    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+    {%- if not is_building() -%}
         {{ load_id }} in (select loads.load_id from kalshi_ops.loads)
     {%- else -%}
         {%- set query -%}

@@ -1,3 +1,9 @@
+{# Whether models are being built, and not parsed, compiled or tested. #}
+{% macro is_building() -%}
+    {{ return(execute and flags.WHICH in ['run', 'build']) }}
+{%- endmacro %}
+
+
 {# The number of this dbt run in kalshi_ops.runs. #}
 {% macro this_run() %}
     {% set query %}
@@ -25,7 +31,7 @@
     and keys are literals, so that indexes are used and the condition can be pushed down to shards.
 #}
 {% macro is_new_load(load_id, child=none, key=none) %}
-    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+    {%- if not is_building() -%}
         true
     {%- else -%}
         {%- set typed = typed_run() -%}
@@ -54,7 +60,7 @@
     a join would look the market up for each of their candles.
 #}
 {% macro is_of_known_market(key) %}
-    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+    {%- if not is_building() -%}
         true
     {%- else -%}
         {%- set query -%}
@@ -172,3 +178,19 @@
     values ('{{ this.identifier }}', {{ this_run() }})
     on conflict (model) do update set run = greatest(typed_models.run, excluded.run)
 {% endmacro %}
+
+
+{# Whether this model's table holds what earlier runs wrote, and this run adds to it. #}
+{% macro has_earlier_rows() %}
+    {{ return(is_building() and typed_run() > 0) }}
+{% endmacro %}
+
+
+{# A condition that holds for rows of all loads that this run or an earlier one saw. #}
+{% macro is_typed_load(load_id) -%}
+    {%- if not is_building() -%}
+        true
+    {%- else -%}
+        {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_run() }})
+    {%- endif -%}
+{%- endmacro %}

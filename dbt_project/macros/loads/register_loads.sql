@@ -11,7 +11,7 @@
     that first saw a load is, as registering is serialised by the lock.
 #}
 {% macro register_loads() %}
-    {%- if execute and flags.WHICH in ['run', 'build'] -%}
+    {%- if is_building() -%}
         create schema if not exists kalshi_ops;
 
         create table if not exists kalshi_ops.runs (

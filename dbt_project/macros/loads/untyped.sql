@@ -1,3 +1,15 @@
+{# The table of an entity, of the same name in kalshi_raw and kalshi but for candles. #}
+{% macro table_of(entity) -%}
+    {{ return({'series': 'series', 'event': 'events', 'market': 'markets', 'candle': 'candles'}[entity]) }}
+{%- endmacro %}
+
+
+{# The column of an entity's ticker; a candle has its market's. #}
+{% macro ticker_of(entity) -%}
+    {{ return({'series': 'series_ticker', 'event': 'event_ticker'}.get(entity, 'market_ticker')) }}
+{%- endmacro %}
+
+
 {#
     A condition on a staging view that holds for the rows of new loads of which the typed table does
     not show what they say, or something newer. Staging reads nothing but those: to find rejects by
@@ -5,21 +17,17 @@
     made after reading.
 #}
 {% macro is_untyped(entity, child=none) %}
-    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+    {%- if not is_building() -%}
         true
     {%- else -%}
-        {%- set raw_table, key, typed_table = {
-            'series': ('series', 'series_ticker', 'series'),
-            'event': ('events', 'event_ticker', 'events'),
-            'market': ('markets', 'market_ticker', 'markets'),
-        }[entity] -%}
+        {%- set key = ticker_of(entity) -%}
         {%- set query -%}
             select distinct coalesce(landed.{{ key }}, '')
-            from kalshi_raw.{{ raw_table }} as landed
+            from kalshi_raw.{{ table_of(entity) }} as landed
             where
                 {{ is_new_load('landed._dlt_load_id', child, 'landed.' ~ key) }}
                 and not exists (
-                    select from {{ target.schema }}.{{ typed_table }} as present
+                    select from {{ target.schema }}.{{ table_of(entity) }} as present
                     where
                         present.{{ key }} = landed.{{ key }}
                         and present.fetched_at >= landed.fetched_at
@@ -39,7 +47,7 @@
     fetching, than it holds. A later answer or a synthetic candle may make the difference, too.
 #}
 {% macro is_of_untyped_window() %}
-    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+    {%- if not is_building() -%}
         true
     {%- else -%}
         {%- set query -%}
@@ -77,17 +85,11 @@
     {%- if not has_earlier_rows() -%}
         {{ return([]) }}
     {%- endif -%}
-    {%- set keys = {
-        'series': ['series_ticker'],
-        'event': ['event_ticker'],
-        'market': ['market_ticker'],
-        'candle': ['market_ticker', 'interval_min', 'end_ts'],
-    }[entity] -%}
-    {%- set typed_table = {'series': 'series', 'event': 'events', 'market': 'markets', 'candle': 'candles'}[entity] -%}
+    {%- set keys = [ticker_of(entity)] + (['interval_min', 'end_ts'] if entity == 'candle' else []) -%}
     {%- set query -%}
         select distinct rejects.{{ keys[0] }}
         from {{ this }} as rejects
-        inner join {{ target.schema }}.{{ typed_table }} as present
+        inner join {{ target.schema }}.{{ table_of(entity) }} as present
             on
                 {% for key in keys %}rejects.{{ key }} = present.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
         where
@@ -102,9 +104,8 @@
 {# Further answers to read for rejects: all of the reopened ones, whatever their load. #}
 {% macro or_is_reopened(entity) %}
     {%- set tickers = reopened_rejects(entity) -%}
-    {%- set key = {'series': 'series_ticker', 'event': 'event_ticker'}.get(entity, 'market_ticker') -%}
     {%- if tickers %}
-    or {{ key }} = {{ any_of(tickers) }} and {{ is_typed_load('_dlt_load_id') }}
+    or {{ ticker_of(entity) }} = {{ any_of(tickers) }} and {{ is_typed_load('_dlt_load_id') }}
     {%- endif -%}
 {% endmacro %}
 
@@ -114,7 +115,7 @@
     the model runs: a join would have it read all landed windows to find that there is none.
 #}
 {% macro has_windows_without_a_list() %}
-    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+    {%- if not is_building() -%}
         {{ return(true) }}
     {%- endif -%}
     {%- set query -%}
@@ -134,19 +135,3 @@
     {%- endset -%}
     {{ return(run_query(query).columns[0].values()[0]) }}
 {% endmacro %}
-
-
-{# Whether this model's table holds what earlier runs wrote, and this run adds to it. #}
-{% macro has_earlier_rows() %}
-    {{ return(execute and flags.WHICH in ['run', 'build'] and typed_run() > 0) }}
-{% endmacro %}
-
-
-{# A condition that holds for rows of all loads that this run or an earlier one saw. #}
-{% macro is_typed_load(load_id) -%}
-    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
-        true
-    {%- else -%}
-        {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_run() }})
-    {%- endif -%}
-{%- endmacro %}

@@ -34,7 +34,7 @@
 {# When the first candles of the last run's loads were fetched; a literal, which the planner knows
    to be rare and looks for in the BRIN index. #}
 {% macro first_fetch_of_last_run() -%}
-    {%- if not execute or flags.WHICH not in ['run', 'build'] -%}
+    {%- if not is_building() -%}
         {{ return('-infinity') }}
     {%- endif -%}
     {%- set query -%}
