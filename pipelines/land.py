@@ -19,7 +19,9 @@ PIPELINE = "kalshi"
 
 EXTRACTED = Path("normalize", NormalizeStorage.EXTRACTED_FOLDER)
 
-FOLDERS = (*(Path("load", name) for name in ("new", "normalized", "loaded")), EXTRACTED)
+NEW, NORMALIZED, LOADED = (Path("load", name) for name in ("new", "normalized", "loaded"))
+
+FOLDERS = (EXTRACTED, NEW, NORMALIZED, LOADED)
 """What dlt makes at the first start of a pipeline, and misses ever after when that was killed."""
 
 
@@ -27,9 +29,11 @@ def _mend_folders(working: Path) -> None:
     """Undo what a kill at the wrong moment leaves, and dlt stumbles over ever after."""
     for folder in FOLDERS:
         (working / folder).mkdir(parents=True, exist_ok=True)
-    # dlt deletes a package that it has normalized file by file, and can't read what is left of one
+    # dlt deletes an extracted package once it has normalized it, file by file; it can't read what
+    # is left of one, and can't normalize one again
     for package in (working / EXTRACTED).glob("*/"):
-        if not (package / "schema.json").exists():
+        is_normalized = any((working / to / package.name).exists() for to in (NORMALIZED, LOADED))
+        if is_normalized or not (package / "schema.json").exists():
             shutil.rmtree(package)
     # dlt writes a schema under a name without a suffix, then renames it; it reads all it finds
     for file in (working / "schemas").glob("*"):
@@ -138,7 +142,7 @@ class Lander:
         working = Path(self._pipeline.working_dir)
         aside = working / "refused"
         aside.mkdir(exist_ok=True)
-        for package in (working / "load" / "normalized").iterdir():
+        for package in (working / NORMALIZED).iterdir():
             package.rename(aside / package.name)
         return aside
 
