@@ -169,8 +169,11 @@ class KalshiApi:
             session = self._threads.session = requests.Session()
             # without it titles may come in the language of the machine (API.md 1)
             session.headers["Accept-Language"] = "en"
-            # or requests would read ~/.netrc before each request, and might send what is in it
-            session.auth = _without_credentials
+            # proxies and certificates of the environment are read once, not for each request
+            # (a third of its cost), and what is in ~/.netrc is never sent
+            settings = session.merge_environment_settings(self.base_url, {}, None, None, None)
+            session.proxies, session.verify = settings["proxies"], settings["verify"]
+            session.trust_env = False
         return session
 
     def _failure(self, path: str, error: requests.RequestException) -> ApiError:
@@ -182,11 +185,6 @@ class KalshiApi:
         if isinstance(error, MAY_PASS):
             return RetryableError(f"GET {path}: the answer broke off ({_cause(error)})")
         return ApiError(f"{self.base_url} can't be asked ({_cause(error)}); check KALSHI_API_URL")
-
-
-def _without_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The endpoints are public (API.md 1)."""
-    return request
 
 
 MAY_PASS = (

@@ -90,6 +90,8 @@ class Problem:
 
 Outcome = TypeVar("Outcome")
 
+NULL = msgspec.Raw(b"null")
+
 
 class _EventsPage(msgspec.Struct):
     events: list[msgspec.Raw] | None = None
@@ -123,7 +125,7 @@ class _CutoffAnswer(msgspec.Struct):
 
 class _MarketCandles(msgspec.Struct):
     market_ticker: str
-    candlesticks: list[msgspec.Raw] | None = None
+    candlesticks: msgspec.Raw = NULL
 
 
 class _CandlesAnswer(msgspec.Struct):
@@ -131,7 +133,7 @@ class _CandlesAnswer(msgspec.Struct):
 
 
 class _HistoricalCandlesAnswer(msgspec.Struct):
-    candlesticks: list[msgspec.Raw] | None = None
+    candlesticks: msgspec.Raw = NULL
 
 
 def fetch_named_events(
@@ -266,7 +268,7 @@ def fetch_candles(api: KalshiApi, request: CandleRequest) -> Iterator[WindowRow 
                 interval_min=request.interval_min,
                 window_start=datetime.fromtimestamp(request.start, UTC),
                 window_end=datetime.fromtimestamp(request.end, UTC),
-                payload=b"[" + b",".join(map(bytes, answered[ticker])) + b"]",
+                payload=answered[ticker],
                 origin=origin,
             )
         else:
@@ -288,7 +290,7 @@ def _by_halves(
 
 def _candles_by_market(
     api: KalshiApi, request: CandleRequest
-) -> tuple[dict[str, list[msgspec.Raw]], Origin]:
+) -> tuple[dict[str, bytes], Origin]:
     params: dict[str, str | int] = {
         # the API's window includes both ends, ours begins after its start
         "start_ts": request.start + 1,
@@ -299,11 +301,25 @@ def _candles_by_market(
         (ticker,) = request.tickers
         path = HISTORICAL_CANDLES_ENDPOINT.format(ticker=quote(ticker, safe=""))
         single = api.get(path, params, _HistoricalCandlesAnswer)
-        return {ticker: single.candlesticks or []}, _origin(HISTORICAL_CANDLES_ENDPOINT, HISTORICAL)
+        origin = _origin(HISTORICAL_CANDLES_ENDPOINT, HISTORICAL)
+        return {ticker: _candle_list(path, single.candlesticks)}, origin
     params["market_tickers"] = ",".join(request.tickers)
     answer = api.get(CANDLES_ENDPOINT, params, _CandlesAnswer)
-    answered = {market.market_ticker: market.candlesticks or [] for market in answer.markets or ()}
+    answered = {
+        market.market_ticker: _candle_list(CANDLES_ENDPOINT, market.candlesticks)
+        for market in answer.markets or ()
+    }
     return answered, _origin(CANDLES_ENDPOINT, LIVE)
+
+
+def _candle_list(path: str, candlesticks: msgspec.Raw) -> bytes:
+    """The list as it came; candles are not told apart before they are typed."""
+    if candlesticks == NULL:
+        return b"[]"
+    found = bytes(candlesticks)
+    if not found.startswith(b"["):
+        raise ApiError(f"GET {path}: an answer of unknown form (candlesticks are no list)")
+    return found
 
 
 Page = TypeVar("Page", _EventsPage, _MarketsPage)

@@ -132,6 +132,14 @@ def test_what_a_netrc_file_holds_is_never_sent(
     assert "Authorization" not in server.requests[0]
 
 
+def test_a_proxy_that_the_environment_names_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(http("200 OK", b"{}")) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        client("http://kalshi.invalid/trade-api/v2").get("/events", {}, dict)
+
+    assert proxy.requests[0].startswith("GET http://kalshi.invalid/trade-api/v2/events HTTP/1.1")
+
+
 def test_escapes_that_postgres_refuses_are_replaced_before_anything_reads_them() -> None:
     body = rb'{"nul":"a\u0000b","half":"\ud83d","pair":"\ud83d\ude00"}'
 

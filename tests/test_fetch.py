@@ -588,6 +588,16 @@ def test_candles_that_are_null_are_none(candles: str) -> None:
     assert row.payload == b"[]"
 
 
+@pytest.mark.parametrize("candles", ["{}", "7", '"none"'])
+def test_candles_that_are_no_list_are_a_problem(candles: str) -> None:
+    answer = f'{{"markets":[{{"market_ticker":"M","candlesticks":{candles}}}]}}'
+    api = CannedApi({"/markets/candlesticks": answer.encode()})
+
+    (problem,) = problems(fetch_candles(api, request_for("M")))
+
+    assert "an answer of unknown form (candlesticks are no list)" in str(problem)
+
+
 @pytest.mark.parametrize("markets", ["null", "[]"])
 def test_an_answer_without_any_market_leaves_all_of_them_out(markets: str) -> None:
     api = CannedApi({"/markets/candlesticks": f'{{"markets":{markets}}}'.encode()})
