@@ -288,9 +288,7 @@ def _by_halves(
         yield from fetch_candles(api, replace(request, tickers=half))
 
 
-def _candles_by_market(
-    api: KalshiApi, request: CandleRequest
-) -> tuple[dict[str, bytes], Origin]:
+def _candles_by_market(api: KalshiApi, request: CandleRequest) -> tuple[dict[str, bytes], Origin]:
     params: dict[str, str | int] = {
         # the API's window includes both ends, ours begins after its start
         "start_ts": request.start + 1,

@@ -1,5 +1,6 @@
 """Landing rows in `kalshi_raw` through dlt, and settling what an earlier load left behind."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dlt.common.storages import NormalizeStorage
 from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.pipeline.pipeline import Pipeline
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.errors import RefusedError, WarehouseError, first_line
@@ -17,8 +19,8 @@ from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
 
 PIPELINE = "kalshi"
 
+SCHEMAS = "schemas"
 EXTRACTED = Path("normalize", NormalizeStorage.EXTRACTED_FOLDER)
-
 NEW, NORMALIZED, LOADED = (Path("load", name) for name in ("new", "normalized", "loaded"))
 
 FOLDERS = (EXTRACTED, NEW, NORMALIZED, LOADED)
@@ -36,9 +38,15 @@ def _mend_folders(working: Path) -> None:
         if is_normalized or not (package / "schema.json").exists():
             shutil.rmtree(package)
     # dlt writes a schema under a name without a suffix, then renames it; it reads all it finds
-    for file in (working / "schemas").glob("*"):
+    for file in (working / SCHEMAS).glob("*"):
         if not file.suffix:
             file.unlink()
+    # at the first start dlt notes a schema's name before it writes the schema, and never starts
+    # again without it; without a state it starts anew
+    state = working / Pipeline.STATE_FILE
+    names = json.loads(state.read_text())["schema_names"] if state.exists() else []
+    if not all((working / SCHEMAS / f"{name}.schema.json").exists() for name in names):
+        state.unlink()
 
 
 class Lander:

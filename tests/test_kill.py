@@ -431,6 +431,21 @@ def test_what_dlt_had_half_written_or_half_deleted_stops_no_load(
     assert_as_undisturbed(loads, undisturbed)
 
 
+def test_a_kill_before_dlt_writes_the_schema_that_its_state_names(
+    loads: Loader, undisturbed: Rows
+) -> None:
+    loads.finish()
+    (schema,) = loads.data.glob("pipelines/*/kalshi/schemas/kalshi.schema.json")
+    schema.unlink()
+    # as it is at the first start: what was landed would bring the schema with it
+    loads.project.query("drop schema kalshi_raw cascade")
+
+    loads.finish()
+
+    assert schema.exists()
+    assert_as_undisturbed(loads, undisturbed)
+
+
 def test_a_kill_before_dlt_deletes_what_it_normalized(loads: Loader, undisturbed: Rows) -> None:
     """The package is there twice, before and after its normalizing: it lands once."""
     project = loads.project
