@@ -45,6 +45,26 @@ load: setup ## fetch from Kalshi and land it in kalshi_raw
 transform: setup ## type and test what landed: dbt build
 	@$(ELT) transform $(ARGS)
 
+.PHONY: run
+run: setup ## one job, as for a schedule: load, then transform, recorded in kalshi_ops.runs
+	@$(ELT) run $(ARGS)
+
+.PHONY: export
+export: setup ## write the typed tables as files: make export ARGS="--to DIR [--format csv]"
+	@$(ELT) export $(ARGS)
+
+.PHONY: backup
+backup: setup ## write the whole warehouse into a folder: make backup ARGS="DIR"
+	@$(ELT) backup $(ARGS)
+
+.PHONY: restore
+restore: setup ## restore a backup into an empty warehouse: make restore ARGS="DIR"
+	@$(ELT) restore $(ARGS)
+
+.PHONY: replay
+replay: setup ## rebuild all typed tables from raw: make replay ARGS="--verify"
+	@$(ELT) replay $(ARGS)
+
 .PHONY: check
 check: setup ## test everything in the warehouse, and how fresh it is: dbt test, dbt source freshness
 	@$(ELT) check
@@ -64,6 +84,17 @@ bench-peer: setup ## the same markets and candles with ingestr, side by side
 .PHONY: test
 test: setup ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+.PHONY: soak
+soak: setup ## run the job for ten minutes while everything around it breaks
+	@$(BIN)/python -m pytest -s tests/test_soak.py --soak-seconds 600 $(ARGS)
+
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras
+
+.PHONY: lock
+lock: ## write the lock files anew, with uv
+	@$(LOCK) --extra dev pyproject.toml -o requirements.lock
+	@$(LOCK) pyproject.toml -o requirements-run.lock
 
 .PHONY: docs
 docs: setup ## write the dbt docs as one HTML file

@@ -1,7 +1,9 @@
 """Talking to Kalshi's public REST API: paced, retried, and answered for what an answer means."""
 
+import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -16,7 +18,13 @@ from tenacity import (
 )
 from urllib3.exceptions import NewConnectionError
 
-from pipelines.errors import ApiError, ApiUnreachableError, BadRequestError, NotFoundError
+from pipelines.errors import (
+    ApiError,
+    ApiUnreachableError,
+    BadRequestError,
+    NotFoundError,
+    OutOfTimeError,
+)
 from pipelines.sanitize import sanitize
 
 Answer = TypeVar("Answer")
@@ -102,12 +110,31 @@ loader's time with candles."""
 class KalshiApi:
     """A client of the API's public GET endpoints. Safe to share between threads."""
 
-    def __init__(self, base_url: str, *, rate: float, attempts: int, timeout: float) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        rate: float,
+        attempts: int,
+        timeout: float,
+        deadline: float = math.inf,
+    ) -> None:
+        """`deadline`: when to stop asking, on the clock of `time.monotonic`."""
         self.base_url = base_url
+        self.outcomes: Counter[str] = Counter()
+        """Requests by what came of them: the status, or `unreachable`, `timeout`, `broken off`,
+        `no JSON`, `no address`."""
         self._pace = Pace(rate)
-        self._timeout = (CONNECT_SECONDS, timeout)
+        self._timeout = timeout
+        self._deadline = deadline
         self._threads = threading.local()
+        self._lock = threading.Lock()
         self._attempts = attempts
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether any request had an answer of use."""
+        return self.outcomes["200"] > 0
 
     @property
     def request_count(self) -> int:
@@ -117,13 +144,14 @@ class KalshiApi:
     def get(self, path: str, params: Params, answer: type[Answer]) -> Answer:
         """The decoded answer of GET `path`.
 
-        Raises NotFoundError on 404, ApiUnreachableError when no connection came about, and
-        ApiError on any other answer that is of no use, after all attempts where a retry may help.
+        Raises NotFoundError on 404, ApiUnreachableError when no connection came about,
+        OutOfTimeError after the deadline, and ApiError on any other answer that is of no use, after
+        all attempts where a retry may help.
         """
         retrying = Retrying(
             retry=retry_if_exception_type(RetryableError),
             stop=stop_after_attempt(self._attempts),
-            wait=_wait,
+            wait=self._wait,
             reraise=True,
         )
         try:
@@ -138,18 +166,28 @@ class KalshiApi:
         return found
 
     def _get_once(self, path: str, params: Params, answer: type[Answer]) -> Answer:
+        self._require_time()
         self._pace.wait()
+        seconds = min(self._timeout, self._require_time())
         try:
             with self._session().get(
-                self.base_url + path, params=params, timeout=self._timeout, stream=True
+                self.base_url + path,
+                params=params,
+                timeout=(min(CONNECT_SECONDS, seconds), seconds),
+                stream=True,
             ) as response:
-                if response.status_code == 429:
-                    self._pace.slow_down()
-                _raise_for_status(path, response)
+                if response.status_code != 200:
+                    self._count(str(response.status_code))
+                    raise self._refusal(path, response)
                 body = b"".join(response.iter_content(READ_BYTES))
         except requests.RequestException as error:
-            raise self._failure(path, error) from error
+            outcome, failure = self._failure(path, error, seconds)
+            self._count(outcome)
+            raise failure from error
         self._pace.speed_up()
+        return self._decode(path, body, answer)
+
+    def _decode(self, path: str, body: bytes, answer: type[Answer]) -> Answer:
         try:
             # msgspec passes over text that it does not read; Postgres refuses what is not UTF-8
             body.decode()
@@ -157,10 +195,31 @@ class KalshiApi:
         except msgspec.ValidationError as error:
             raise ApiError(f"GET {path}: an answer of unknown form ({error})") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._count("no JSON")
             raise RetryableError(
                 f"GET {path}: the answer is not JSON (it begins {body[:40]!r})"
             ) from error
+        self._count("200")
         return decoded
+
+    def _require_time(self) -> float:
+        """Seconds until the deadline. Raises OutOfTimeError when there are none left."""
+        seconds = self._deadline - time.monotonic()
+        if seconds <= 0:
+            raise OutOfTimeError("the time for this load is up")
+        return seconds
+
+    def _wait(self, state: RetryCallState) -> float:
+        """Exponential backoff with full jitter, never sooner than the server asked, nor longer than
+        there is time."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, RetryableError) else None
+        wanted = max(_backoff(state), min(asked or 0.0, LONGEST_BACKOFF_SECONDS))
+        return min(wanted, max(0.0, self._deadline - time.monotonic()))
+
+    def _count(self, outcome: str) -> None:
+        with self._lock:
+            self.outcomes[outcome] += 1
 
     def _session(self) -> requests.Session:
         """A session for each thread: they keep connections open, but are not made to be shared."""
@@ -176,15 +235,36 @@ class KalshiApi:
             session.trust_env = False
         return session
 
-    def _failure(self, path: str, error: requests.RequestException) -> ApiError:
-        """What a request without a whole answer means."""
+    def _failure(
+        self, path: str, error: requests.RequestException, seconds: float
+    ) -> tuple[str, ApiError]:
+        """What a request without a whole answer means, in two words and as an error."""
+        cause = _cause(error)
         if _is_unreachable(error):
-            return UnreachableError(f"{self.base_url} can't be reached ({_cause(error)})")
+            return "unreachable", UnreachableError(f"{self.base_url} can't be reached ({cause})")
         if isinstance(error, requests.Timeout) or "timed out" in str(error):
-            return RetryableError(f"GET {path}: no answer in {self._timeout[1]:g} s")
+            return "timeout", RetryableError(f"GET {path}: no answer in {seconds:.3g} s")
         if isinstance(error, MAY_PASS):
-            return RetryableError(f"GET {path}: the answer broke off ({_cause(error)})")
-        return ApiError(f"{self.base_url} can't be asked ({_cause(error)}); check KALSHI_API_URL")
+            return "broken off", RetryableError(f"GET {path}: the answer broke off ({cause})")
+        return "no address", ApiError(
+            f"{self.base_url} can't be asked ({cause}); check KALSHI_API_URL"
+        )
+
+    def _refusal(self, path: str, response: requests.Response) -> ApiError:
+        """What another status than 200 means."""
+        status = response.status_code
+        message = f"GET {path}: {status} {_reason(response)}"
+        if status == 404:
+            return NotFoundError(message)
+        if status == 400:
+            return BadRequestError(message)
+        if status == 429 or status >= 500:
+            error = RetryableError(message)
+            error.retry_after = _seconds(response.headers.get("Retry-After"))
+            if status == 429:
+                self._pace.slow_down()
+            return error
+        return ApiError(message)
 
 
 MAY_PASS = (
@@ -201,22 +281,6 @@ def _is_unreachable(error: requests.RequestException) -> bool:
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, NewConnectionError)
-
-
-def _raise_for_status(path: str, response: requests.Response) -> None:
-    status = response.status_code
-    if status == 200:
-        return
-    message = f"GET {path}: {status} {_reason(response)}"
-    if status == 404:
-        raise NotFoundError(message)
-    if status == 400:
-        raise BadRequestError(message)
-    if status == 429 or status >= 500:
-        error = RetryableError(message)
-        error.retry_after = _seconds(response.headers.get("Retry-After"))
-        raise error
-    raise ApiError(message)
 
 
 class _ErrorDetails(msgspec.Struct):
@@ -253,13 +317,6 @@ def _seconds(header: str | None) -> float | None:
 
 
 _backoff = wait_random_exponential(multiplier=FIRST_BACKOFF_SECONDS, max=LONGEST_BACKOFF_SECONDS)
-
-
-def _wait(state: RetryCallState) -> float:
-    """Exponential backoff with full jitter, and never sooner than the server asked."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, RetryableError) else None
-    return max(_backoff(state), min(asked or 0.0, LONGEST_BACKOFF_SECONDS))
 
 
 def _cause(error: requests.RequestException) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pipelines import catalog, coverage
 from pipelines.catalog import Scope
 from pipelines.context import LoadContext
-from pipelines.errors import ApiError, ApiUnreachableError, RefusedError
+from pipelines.errors import ApiError, NoMoreAnswersError, OutOfTimeError, RefusedError
 from pipelines.fetch import (
     CANDLES_ENDPOINT,
     HISTORICAL_CANDLES_ENDPOINT,
@@ -111,7 +111,7 @@ def _in_their_tiers(context: LoadContext, markets: list[MarketInTier]) -> list[M
         return markets
     try:
         cutoff = fetch_cutoff(context.api)
-    except ApiUnreachableError:
+    except NoMoreAnswersError:
         raise
     except ApiError as error:
         # the live tier is asked first then, and what it leaves out of the historical one
@@ -158,5 +158,8 @@ def _fetch(context: LoadContext, request: CandleRequest) -> list[WindowRow | Pro
             for other in retry_in_historical(request, missing):
                 outcomes += fetch_candles(context.api, other)
         return outcomes
-    except ApiUnreachableError as error:
+    except OutOfTimeError:
+        context.summary.is_out_of_time = True
+        return []
+    except NoMoreAnswersError as error:
         return [Problem("candles not yet fetched", str(error), is_final=True)]

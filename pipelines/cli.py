@@ -8,11 +8,14 @@ import argparse
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import NoReturn
 
 from pipelines.errors import KalshiEltError, UsageError
@@ -87,13 +90,16 @@ def _build_parser() -> argparse.ArgumentParser:
         return sub
 
     _add_load_arguments(add("load", _load, "fetch from Kalshi and land in kalshi_raw"))
+    run = add("run", _run, "one job for a schedule: load, then transform, recorded in kalshi_ops")
+    _add_load_arguments(run)
+    _add_run_arguments(run)
     add("transform", _transform, "type and test what landed: dbt build [arguments]")
     add("check", _check, "test everything in the warehouse, and how fresh it is")
     add("docs", _docs, "write the dbt docs as one HTML file")
     add("dbt", _dbt, "run any dbt command on the warehouse: dbt [arguments]")
     add("psql", _psql, "open psql on the warehouse: psql [arguments]")
     status = add("status", _status, "what is in the warehouse, how new, and what is missing")
-    status.add_argument("--json", action="store_true", help="one JSON object, for machines")
+    _add_status_arguments(status)
     prune = add("prune", _prune, "remove raw windows of candles that are typed")
     prune.add_argument(
         "--raw-older-than",
@@ -102,8 +108,67 @@ def _build_parser() -> argparse.ArgumentParser:
         help="how long ago they were fetched, at least (30d), or an ISO date or time",
     )
     prune.add_argument("--dry-run", action="store_true", help="count them, remove nothing")
+    schedule = add("schedule", _schedule, "print what makes a scheduler run this again and again")
+    schedule.add_argument("--every", required=True, metavar="TIME", help="how often: 5m, 1h, 1d")
+    schedule.add_argument(
+        "--for",
+        dest="scheduler",
+        metavar="SCHEDULER",
+        help="systemd, cron, github, docker or kubernetes; "
+        "default: systemd where it runs the machine, else cron",
+    )
+    schedule.add_argument("--user", metavar="NAME", help="systemd: who runs it; default: you")
+    schedule.add_argument("--image", metavar="NAME", help="docker, kubernetes: the image")
+    schedule.add_argument("--to", metavar="FOLDER", help="write the files there, print none")
+    _add_ways_out(add)
+    add("grant", _grant, "make roles that load, transform and read with no more than they need")
+    add("upgrade", _upgrade, "carry a warehouse of an older version forward; every row stays")
     add("stop", _stop, "stop the embedded PostgreSQL")
     return parser
+
+
+def _add_ways_out(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Commands that take data out of the warehouse, bring it back, or make it anew."""
+    export = add("export", _export, "write the typed tables as files, or what changed since")
+    export.add_argument("--to", required=True, metavar="DIR", help="a new folder, or an export's")
+    export.add_argument(
+        "--format", choices=("parquet", "csv"), default="parquet", help="default: parquet"
+    )
+    backup = add("backup", _backup, "write the whole warehouse into a new folder, by pg_dump")
+    backup.add_argument("folder", metavar="DIR")
+    restore = add("restore", _restore, "restore a backup into an empty warehouse, by pg_restore")
+    restore.add_argument("folder", metavar="DIR")
+    replay = add("replay", _replay, "rebuild all typed tables from raw alone")
+    replay.add_argument(
+        "--verify", action="store_true", help="prove that they are the same as before"
+    )
+
+
+def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "prometheus"),
+        default="text",
+        help="for people, as one JSON object, or as metrics; default text",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="end with 1, and a line for each, when one of these is not kept:",
+    )
+    for option, default, metavar, text in (
+        ("--max-age", "2h", "DURATION", "age of the newest data"),
+        ("--max-gaps", 0, "GAPS", "stretches that were asked for and did not land"),
+        ("--max-rejects", 0, "REJECTS", "answers that can't be typed"),
+        ("--min-disk", 2.0, "GB", "free disk where the loader works, and the embedded server"),
+    ):
+        parser.add_argument(
+            option,
+            default=default,
+            type=type(default),
+            metavar=metavar,
+            help=f"{text}; default {default}",
+        )
 
 
 LOAD_NAMES = (
@@ -153,6 +218,24 @@ def _add_load_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-format", metavar="FORMAT", help="text or json")
 
 
+RUN_NAMES = ("budget", "on_failure", "on_success")
+"""The settings of a run that have an argument, besides those of a load."""
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--budget",
+        metavar="DURATION",
+        help="end in good order before so long (90s, 4m); the next run goes on",
+    )
+    for name, what in (("failure", "a failed run"), ("success", "each run that succeeded")):
+        parser.add_argument(
+            f"--on-{name}",
+            metavar="URL",
+            help=f'tell it of {what}: a POST of {{"text": ...}}, for a monitor or a chat',
+        )
+
+
 def _add_flag(
     parser: argparse.ArgumentParser, option: str, dest: str, value: bool, text: str
 ) -> None:
@@ -186,6 +269,30 @@ def shown_problems(problems: Sequence[object]) -> list[str]:
     if len(problems) > MOST_PROBLEMS:
         lines.append(f"{len(problems) - MOST_PROBLEMS:,} more; the next load tries all again")
     return lines
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pipelines.notify import telling
+    from pipelines.run import run
+    from pipelines.settings import load_settings
+    from pipelines.timerange import parse_range
+
+    # what a service manager stops with; the run is noted as interrupted
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = (*LOAD_NAMES, *RUN_NAMES)
+    settings = load_settings({name: getattr(arguments, name) for name in names})
+    if settings.dry_run:
+        raise UsageError("run has no dry run: use `kalshi-elt load --dry-run`")
+    wanted = parse_range(settings.since, settings.until, now=time.time())
+    with telling(settings.on_failure, settings.on_success) as listeners:
+        job = run(settings, wanted, _warehouse())
+        listeners.job = job
+    print(json.dumps(job.fields()) if settings.log_format == "json" else job)
+    for line in shown_problems(job.load.problems if job.load else []):
+        print(f"kalshi-elt: not landed: {line}", file=sys.stderr)
+    for line in job.errors:
+        print(f"kalshi-elt: {line}", file=sys.stderr)
+    return job.exit_status
 
 
 def _transform(arguments: argparse.Namespace) -> int:
@@ -226,17 +333,110 @@ def _psql(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    from pipelines.metrics import render_prometheus
     from pipelines.status import read_status, render, render_json
 
-    status = read_status(_warehouse())
-    print(render_json(status) if arguments.json else render(status))
+    render_as = {"text": render, "json": render_json, "prometheus": render_prometheus}
+    if arguments.check:
+        return _check_promises(_warehouse(), arguments)
+    status = read_status(_warehouse(), count_rows=arguments.format != "prometheus")
+    print(render_as[arguments.format](status))
     return 0
+
+
+def _check_promises(warehouse: Warehouse, arguments: argparse.Namespace) -> int:
+    from pipelines.health import GB, Limits, broken_promises, free_bytes_of
+    from pipelines.status import read_status
+    from pipelines.timerange import parse_duration
+
+    limits = Limits(
+        oldest_data=parse_duration("max-age", arguments.max_age),
+        most_gaps=arguments.max_gaps,
+        most_rejects=arguments.max_rejects,
+        least_disk=arguments.min_disk * GB,
+    )
+    lines = broken_promises(
+        read_status(warehouse, count_rows=False),
+        limits,
+        now=datetime.now(UTC),
+        free_bytes=free_bytes_of(warehouse.work_folder),
+    )
+    print("\n".join(lines) or "all promises are kept")
+    return 1 if lines else 0
 
 
 def _prune(arguments: argparse.Namespace) -> int:
     from pipelines.prune import prune
 
     print(prune(_warehouse(), arguments.raw_older_than, now=time.time(), dry_run=arguments.dry_run))
+    return 0
+
+
+def _schedule(arguments: argparse.Namespace) -> int:
+    from pipelines.schedule import default_scheduler, render, schedule_here, write
+
+    schedule = schedule_here(arguments.every, arguments.user, arguments.image)
+    files = render(arguments.scheduler or default_scheduler(), schedule)
+    if arguments.to is not None:
+        for path in write(files, Path(arguments.to)):
+            print(f"wrote {path}")
+    else:
+        print("\n".join(files.values()), end="")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    # pyarrow takes a second to import: only here
+    from pipelines.export import export
+
+    print(export(_warehouse(), Path(arguments.to), arguments.format))
+    return 0
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from pipelines.backup import back_up
+
+    print(back_up(_warehouse(), Path(arguments.folder)))
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from pipelines.backup import restore
+
+    print(restore(_warehouse(), Path(arguments.folder)))
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from pipelines.replay import raise_unless_equal, replay, verify
+
+    if not arguments.verify:
+        print(replay(_warehouse()))
+        return 0
+    compared = verify(_warehouse())
+    print("\n".join(str(one) for one in compared))
+    raise_unless_equal(compared)
+    return 0
+
+
+def _grant(arguments: argparse.Namespace) -> int:
+    from pipelines.grants import grant
+
+    print(grant(_warehouse()))
+    return 0
+
+
+def _upgrade(arguments: argparse.Namespace) -> int:
+    from pipelines.ops import hold_lock
+    from pipelines.versions import upgrade
+
+    warehouse = _warehouse()
+    with hold_lock(warehouse, wait=False, any_version=True) as connection:
+        before, after = upgrade(connection, str(warehouse))
+    if before == after:
+        print(f"{warehouse} is of version {after} already")
+    else:
+        print(f"{warehouse} is of version {after} now, and was of {before}; every row is kept")
     return 0
 
 

@@ -1,5 +1,6 @@
 """What the steps of one load share."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -32,9 +33,14 @@ class LoadContext:
 
 
 def make_context(
-    settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse, connection: Connection
+    settings: LoadSettings,
+    wanted: TimeRange,
+    warehouse: Warehouse,
+    connection: Connection,
+    deadline: float = math.inf,
 ) -> LoadContext:
-    """The context of a load that begins now."""
+    """The context of a load that begins now, and asks for nothing more after `deadline`
+    (`time.monotonic`)."""
     return LoadContext(
         settings=settings,
         selection=settings.selection(),
@@ -45,6 +51,7 @@ def make_context(
             rate=settings.rate,
             attempts=settings.attempts,
             timeout=settings.timeout,
+            deadline=deadline,
         ),
         lander=Lander(warehouse),
         log=Log(settings.log_format),

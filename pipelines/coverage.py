@@ -44,11 +44,20 @@ def count_finished_loads(connection: Connection) -> None:
     """Count the windows of every finished load that is not counted yet."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
+            "select coalesce(max(finished_at) - interval '1 day', '-infinity')::text "
+            "from kalshi_ops.covered_loads"
+        )
+        # of late: a job of every minute has two million loads a year. A literal, so that the index
+        # is used; a day, as loaders' clocks may differ
+        (of_late,) = cursor.fetchone() or ("-infinity",)
+        cursor.execute(
             f"""
             with new_loads as (
-                insert into kalshi_ops.covered_loads (load_id)
-                select load_id from {RAW_SCHEMA}._dlt_loads
-                where status = 0
+                insert into kalshi_ops.covered_loads (load_id, finished_at)
+                select load_id, inserted_at from {RAW_SCHEMA}._dlt_loads
+                where
+                    status = 0
+                    and inserted_at > %s
                 on conflict do nothing
                 returning load_id
             )
@@ -74,7 +83,7 @@ def count_finished_loads(connection: Connection) -> None:
             on conflict (market_ticker, interval_min) do update
             set covered = known.covered + excluded.covered
             """,
-            [SETTLE],
+            [of_late, SETTLE],
         )
 
 

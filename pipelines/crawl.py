@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pipelines import catalog
 from pipelines.catalog import Scope
 from pipelines.context import LoadContext
-from pipelines.errors import ApiError, ApiUnreachableError, RefusedError
+from pipelines.errors import ApiError, NoMoreAnswersError, RefusedError
 from pipelines.fetch import (
     Listing,
     MarketFound,
@@ -45,7 +45,7 @@ class Crawl:
     def run(self) -> Scope:
         """List, follow and land; returns which known markets the load is responsible for.
 
-        Raises ApiUnreachableError when there is no API to ask.
+        Raises NoMoreAnswersError when there is no API to ask, or no time.
         """
         selection = self._context.selection
         series_rows = self._category_series()
@@ -76,7 +76,7 @@ class Crawl:
         """What one request can't bring stops nothing else."""
         try:
             yield
-        except ApiUnreachableError:
+        except NoMoreAnswersError:
             raise
         except ApiError as error:
             self._summary.note(Problem(what, str(error)))
@@ -95,7 +95,7 @@ class Crawl:
                 if size >= OBJECTS_PER_PACKAGE:
                     self._take_package(package, are_followed)
                     package, size = [], 0
-        except ApiUnreachableError:
+        except NoMoreAnswersError:
             self._take_package(package, are_followed)
             raise
         self._take_package(package, are_followed)

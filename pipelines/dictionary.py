@@ -34,9 +34,10 @@ def render() -> str:
     sections = [HEADER]
     for model in sorted(_models(), key=_reading_order):
         sections.append("\n".join(_table(f"kalshi.{model['name']}", model, blocks)))
-    (sources,) = _read(MODELS / "staging" / "__sources.yml")["sources"]
-    for table in sources["tables"]:
-        sections.append("\n".join(_table(f"kalshi_raw.{table['name']}", table, blocks)))
+    for folder in ("staging", "ops"):
+        (source,) = _read(MODELS / folder / "__sources.yml")["sources"]
+        for table in source["tables"]:
+            sections.append("\n".join(_table(f"{source['name']}.{table['name']}", table, blocks)))
     return "\n".join(sections)
 
 

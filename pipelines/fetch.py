@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from pipelines.api import KalshiApi, Params
-from pipelines.errors import ApiError, ApiUnreachableError, BadRequestError, NotFoundError
+from pipelines.errors import ApiError, BadRequestError, NoMoreAnswersError, NotFoundError
 from pipelines.plan import CandleRequest, batched
 from pipelines.records import (
     HISTORICAL,
@@ -165,11 +165,11 @@ def fetch_named_events(
 def guarded(what: str, outcomes: Iterable[Outcome]) -> Iterator[Outcome | Problem]:
     """The outcomes, and as the last one the problem that ended them early.
 
-    Raises ApiUnreachableError: then there is nothing else to ask for.
+    Raises NoMoreAnswersError: then there is nothing else to ask for.
     """
     try:
         yield from outcomes
-    except ApiUnreachableError:
+    except NoMoreAnswersError:
         raise
     except ApiError as error:
         yield Problem(what, str(error))
@@ -249,11 +249,11 @@ def fetch_candles(api: KalshiApi, request: CandleRequest) -> Iterator[WindowRow 
     """One row for each market of the request, or the reason why not.
 
     Never asks for `include_latest_before_start`: that adds a synthetic first candle (API.md 2.6).
-    Raises ApiUnreachableError when there is no API to ask any more.
+    Raises NoMoreAnswersError when there is no API to ask any more, or no time.
     """
     try:
         answered, origin = _candles_by_market(api, request)
-    except ApiUnreachableError:
+    except NoMoreAnswersError:
         raise
     except BadRequestError as error:
         yield from _by_halves(api, request, error)
@@ -349,7 +349,7 @@ def _single_event(api: KalshiApi, ticker: str, nested: bool) -> Listing | Proble
             f"event {ticker}",
             f"unknown to {api.base_url} (404); check the ticker's spelling and KALSHI_API_URL",
         )
-    except ApiUnreachableError:
+    except NoMoreAnswersError:
         raise
     except ApiError as error:
         return Problem(f"event {ticker}", str(error))

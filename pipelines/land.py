@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.errors import RefusedError, WarehouseError, first_line
 from pipelines.source import STAGING, kalshi_source
-from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
+from pipelines.warehouse import LOADER, LOADER_ROLE, RAW_SCHEMA, RAW_TABLES, Warehouse
 
 PIPELINE = "kalshi"
 
@@ -57,7 +57,7 @@ class Lander:
         self._pipeline = dlt.pipeline(
             pipeline_name=PIPELINE,
             destination=dlt.destinations.postgres(
-                credentials=_credentials(warehouse),
+                credentials=_credentials(warehouse.acting_as(LOADER_ROLE)),
                 # a unique index on raw rows would make a repeated package fail for ever
                 create_indexes=False,
             ),
@@ -77,9 +77,12 @@ class Lander:
         return pending
 
     def _clean(self) -> None:
-        """Remove the files of loads that were killed while they fetched: hundreds of MB each."""
+        """Remove what is of no use any more: files of loads that were killed while they fetched,
+        hundreds of MB each, and dlt's notes of packages that landed, ten files each."""
         working = Path(self._pipeline.working_dir)
         shutil.rmtree(working / STAGING, ignore_errors=True)
+        for package in (working / LOADED).glob("*/"):
+            shutil.rmtree(package, ignore_errors=True)
         # dlt extracts into folders of random names and moves what is whole to this one
         for folder in (working / "normalize").glob("*/"):
             if folder.name != NormalizeStorage.EXTRACTED_FOLDER:
@@ -100,7 +103,7 @@ class Lander:
             return 0
         with connection.cursor() as cursor:
             loads = " union all ".join(
-                DISTINCT_LOADS.format(schema=RAW_SCHEMA, table=table) for table in tables
+                NEWEST_LOADS.format(schema=RAW_SCHEMA, table=table) for table in tables
             )
             cursor.execute(
                 f"""
@@ -134,6 +137,8 @@ class Lander:
                 info.raise_on_failed_jobs()
         except PipelineStepFailed as error:
             cause = _root_cause(error)
+            if isinstance(cause, KeyboardInterrupt):
+                raise cause from error
             if isinstance(cause, psycopg2.DataError):
                 folder = self._set_aside()
                 raise RefusedError(
@@ -162,15 +167,18 @@ class Lander:
         _tune_tables(connection)
 
 
-DISTINCT_LOADS = """
+NEWEST_LOADS = """
 (with recursive loads as (
-    select min(_dlt_load_id) as load_id from {schema}.{table}
+    select max(_dlt_load_id) as load_id, 1 as number from {schema}.{table}
     union all
-    select (select min(_dlt_load_id) from {schema}.{table} where _dlt_load_id > loads.load_id)
-    from loads where loads.load_id is not null
+    select
+        (select max(_dlt_load_id) from {schema}.{table} where _dlt_load_id < loads.load_id),
+        loads.number + 1
+    from loads where loads.load_id is not null and loads.number < 100
 ) select load_id from loads)
 """
-"""The load ids of a table, one index look-up each instead of reading every row."""
+"""The newest load ids of a table, one index look-up each instead of reading every row. Only the
+last package of a load can have lost its record, and the next load looks: a hundred are plenty."""
 
 
 def _exists(connection: Connection, name: str) -> bool:
@@ -191,6 +199,11 @@ def _tune_tables(connection: Connection) -> None:
     with connection.cursor() as cursor:
         cursor.execute("select 'lz4' = any(enumvals) from pg_settings where name = %s", [TOAST])
         (has_lz4,) = cursor.fetchone() or (False,)
+        # by which the loads of late are found
+        cursor.execute(
+            "create index if not exists idx_dlt_loads_inserted_at "
+            f"on {RAW_SCHEMA}._dlt_loads (inserted_at)"
+        )
         for table in RAW_TABLES:
             cursor.execute(
                 f"create index if not exists {_index(table)} on {RAW_SCHEMA}.{table} (_dlt_load_id)"
@@ -222,6 +235,7 @@ def _credentials(warehouse: Warehouse) -> PostgresCredentials:
     credentials.database = warehouse.dbname
     credentials.query = {
         **warehouse.parameters,
+        "application_name": LOADER,
         **({"host": warehouse.host} if is_socket else {}),
     }
     credentials.resolve()

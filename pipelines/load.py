@@ -5,7 +5,7 @@ import time
 from pipelines import candles, coverage
 from pipelines.context import LoadContext, make_context
 from pipelines.crawl import Crawl
-from pipelines.errors import RefusedError
+from pipelines.errors import OutOfTimeError, RefusedError
 from pipelines.fetch import Problem
 from pipelines.ops import forget, hold_lock
 from pipelines.settings import LoadSettings
@@ -20,23 +20,40 @@ def load(settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> Loa
     What can't be landed is a problem in the summary and stops nothing else. Raises KalshiEltError
     when nothing more can be done: no API at the start, no warehouse, another load under way.
     """
-    started = time.monotonic()
     with hold_lock(warehouse, wait=settings.wait) as connection:
-        context = make_context(settings, wanted, warehouse, connection)
-        if not settings.dry_run:
+        return load_under_lock(make_context(settings, wanted, warehouse, connection))
+
+
+def load_under_lock(context: LoadContext) -> LoadSummary:
+    """The same for a context whose connection holds the lock. The summary is the context's: what
+    was done before an error stands in it."""
+    started = time.monotonic()
+    try:
+        if not context.settings.dry_run:
             _settle(context)
-        crawl = Crawl(context)
-        scope = crawl.run()
-        _say_what_was_listed(context)
-        if settings.candles:
-            requests = candles.plan(context, crawl.chosen.values(), scope)
-            if settings.dry_run:
-                print(candles.report(context, requests))
-            else:
-                candles.fetch_and_land(context, requests)
-    context.summary.requests = context.api.request_count
-    context.summary.seconds = time.monotonic() - started
+        _crawl_and_fetch(context)
+    except OutOfTimeError:
+        context.summary.is_out_of_time = True
+    finally:
+        context.summary.requests = context.api.request_count
+        context.summary.outcomes = dict(sorted(context.api.outcomes.items()))
+        context.summary.seconds = time.monotonic() - started
+    if context.summary.is_out_of_time and context.summary.requests and not context.api.has_answered:
+        context.summary.note(Problem("Kalshi", "gave no answer before the time was up"))
     return context.summary
+
+
+def _crawl_and_fetch(context: LoadContext) -> None:
+    crawl = Crawl(context)
+    scope = crawl.run()
+    _say_what_was_listed(context)
+    if not context.settings.candles:
+        return
+    requests = candles.plan(context, crawl.chosen.values(), scope)
+    if context.settings.dry_run:
+        print(candles.report(context, requests))
+    else:
+        candles.fetch_and_land(context, requests)
 
 
 def _settle(context: LoadContext) -> None:

@@ -124,7 +124,7 @@ def prune(warehouse: Warehouse, older_than: str, *, now: float, dry_run: bool) -
     UsageError on an unreadable time, BusyError while a load runs.
     """
     before = datetime.fromtimestamp(parse_moment("raw-older-than", older_than, now), UTC)
-    with hold_lock(warehouse, wait=False) as connection:
+    with hold_lock(warehouse, wait=False, role=None) as connection:
         (is_ready,) = _row(connection, IS_READY)
         if not is_ready:
             raise KalshiEltError("nothing is typed yet: run `make load && make transform` first")

@@ -18,6 +18,7 @@ from dlt.common.configuration.specs import BaseConfiguration
 
 from pipelines.errors import UsageError, first_line
 from pipelines.selection import ALL, STATUSES, Selection
+from pipelines.timerange import parse_duration
 
 SECTIONS = ("sources", "kalshi")
 INTERVALS = (1, 60, 1440)
@@ -25,7 +26,13 @@ API_URL = "https://external-api.kalshi.com/trade-api/v2"
 NAMES = ("events", "markets", "series", "categories")
 """The settings that name what to load."""
 
+SHORT = ("api_url", "on_failure", "on_success")
+"""Settings that have a short environment variable too: KALSHI_API_URL and so on."""
+
 LOG_FORMATS = ("text", "json")
+
+LEAST_BUDGET = 20
+"""Seconds. A run with nothing new takes 6 (docs/performance.md)."""
 
 
 @configspec
@@ -74,6 +81,16 @@ class LoadSettings(BaseConfiguration):
     """Print the plan, land nothing."""
     log_format: str = "text"
     """Progress as text or as json lines."""
+    budget: str | None = None
+    """How long a run may take (4m): it ends in good order before, and the next one goes on."""
+    on_failure: str | None = None
+    """Where a failed run is told of, an http(s) URL. It may be a secret: it is never shown."""
+    on_success: str | None = None
+    """Where a run that succeeded is told of, as a sign of life."""
+
+    @property
+    def budget_seconds(self) -> float:
+        return math.inf if self.budget is None else parse_duration("budget", self.budget)
 
     def selection(self) -> Selection:
         """What the settings name and narrow down."""
@@ -93,8 +110,9 @@ class LoadSettings(BaseConfiguration):
 def load_settings(arguments: Mapping[str, Any]) -> LoadSettings:
     """The settings in force, checked. Raises UsageError, naming the setting, on a wrong one."""
     explicit = {name: value for name, value in arguments.items() if value is not None}
-    if (api_url := os.environ.get("KALSHI_API_URL")) and "api_url" not in explicit:
-        explicit["api_url"] = api_url
+    for name in SHORT:
+        if value := os.environ.get(f"KALSHI_{name.upper()}"):
+            explicit.setdefault(name, value)
     # who selects by arguments means those alone, not the file's besides
     if explicit.keys() & {*NAMES, "status", "min_volume"}:
         explicit = {name: [] for name in NAMES} | explicit
@@ -153,6 +171,11 @@ def _check(settings: LoadSettings) -> None:
         raise UsageError("--min-volume must not be below 0")
     if settings.log_format not in LOG_FORMATS:
         raise UsageError(f"--log-format {settings.log_format} is none of text, json")
+    if settings.budget_seconds < LEAST_BUDGET:
+        raise UsageError(f"--budget {settings.budget} is too short: give {LEAST_BUDGET} s or more")
+    for name in ("on_failure", "on_success"):
+        if (url := getattr(settings, name)) and not _is_address(url):
+            raise UsageError(f"setting {name} is no address: it begins with https://")
 
 
 def _is_address(url: str) -> bool:

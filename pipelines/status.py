@@ -8,6 +8,7 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from pipelines import versions
 from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, TYPED_SCHEMA, TYPED_TABLES, Warehouse
 
 TABLES = (
@@ -54,6 +55,33 @@ group by coverage.interval_min
 order by coverage.interval_min
 """
 
+LAST_RUN = """
+select run_id, outcome, started_at, ended_at, error, tests_failed, requests
+from kalshi_ops.runs
+where outcome <> 'running'
+order by run_id desc
+limit 1
+"""
+
+PARTITIONS = """
+select right(inhrelid::regclass::text, 7) from pg_inherits
+where inhparent = to_regclass('kalshi.candles')
+order by 1
+"""
+
+SIZES = """
+select
+    coalesce(sum(greatest(reltuples, 0)), 0)::bigint,
+    coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
+from pg_class
+where
+    relkind = 'r'
+    and (
+        oid = to_regclass(%(table)s)
+        or oid in (select relid from pg_partition_tree(to_regclass(%(table)s)))
+    )
+"""
+
 REJECTS = "select entity, count(*) from kalshi.rejects group by entity order by entity"
 
 
@@ -71,11 +99,36 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class LastRun:
+    """The newest run of `kalshi-elt run` that has ended."""
+
+    run_id: int
+    outcome: str
+    started_at: datetime
+    ended_at: datetime | None
+    """None where it was killed."""
+    error: str | None
+    tests_failed: list[str] | None
+    requests: dict[str, int] | None
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of one table, with its partitions, indexes and compressed values."""
+
+    rows_estimate: int
+    """As of the last analyze."""
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Status:
     """Counts and times; None where a table or a row is not there yet."""
 
     warehouse: str
     rows: dict[str, int | None]
+    """Counted one by one, which takes its time with many; empty unless asked for."""
+    sizes: dict[str, Size]
     last_load: datetime | None
     open_markets: int
     settled_markets: int
@@ -85,11 +138,15 @@ class Status:
     rejects: dict[str, int] | None
     newest_data: datetime | None
     """End of the newest period that is covered for good."""
+    partitions: list[str] | None
+    """Months of kalshi.candles, as 2026_11."""
+    last_run: LastRun | None
 
 
-def read_status(warehouse: Warehouse) -> Status:
-    """Look into the warehouse."""
+def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
+    """Look into the warehouse. Without `count_rows` it takes no longer with more rows."""
     with warehouse.connect() as connection:
+        versions.require(versions.version_of(connection), str(warehouse))
         has_objects = _exists(connection, "kalshi_ops", "objects")
         markets = _select(connection, MARKETS)[0] if has_objects else (0, 0, 0, 0)
         coverage = _select(connection, COVERAGE) if has_objects else []
@@ -98,7 +155,17 @@ def read_status(warehouse: Warehouse) -> Status:
         found = [Coverage(*row) for row in coverage]
         return Status(
             warehouse=str(warehouse),
-            rows={f"{schema}.{name}": _count(connection, schema, name) for schema, name in TABLES},
+            rows={
+                f"{schema}.{name}": _count(connection, schema, name)
+                for schema, name in (TABLES if count_rows else ())
+            },
+            sizes={
+                f"{schema}.{name}": Size(
+                    *_select(connection, SIZES, {"table": f"{schema}.{name}"})[0]
+                )
+                for schema, name in TABLES
+                if _exists(connection, schema, name)
+            },
             last_load=_select(connection, LAST_LOAD)[0][0] if has_loads else None,
             open_markets=markets[0],
             settled_markets=markets[1],
@@ -107,7 +174,25 @@ def read_status(warehouse: Warehouse) -> Status:
             coverage=found,
             rejects=dict(_select(connection, REJECTS)) if has_rejects else None,
             newest_data=max((one.until for one in found if one.until), default=None),
+            partitions=(
+                [month for (month,) in _select(connection, PARTITIONS)]
+                if _exists(connection, TYPED_SCHEMA, "candles")
+                else None
+            ),
+            last_run=_last_run(connection) if has_objects else None,
         )
+
+
+def count_gaps(connection: Connection) -> int:
+    """How many stretches were wanted and are not covered."""
+    return sum(Coverage(*row).gaps for row in _select(connection, COVERAGE))
+
+
+def count_rejects(connection: Connection) -> int:
+    """How many answers can't be typed; 0 before any model was built."""
+    if not _exists(connection, TYPED_SCHEMA, "rejects"):
+        return 0
+    return sum(number for _, number in _select(connection, REJECTS))
 
 
 def render_json(status: Status) -> str:
@@ -124,6 +209,8 @@ def render(status: Status) -> str:
     ]
     lines.append(f"last load    {_ago(status.last_load)}")
     lines.append(f"newest data  {_ago(status.newest_data)}")
+    if status.last_run:
+        lines.append(_last_run_line(status.last_run))
     lines.append(
         f"markets      {status.open_markets:,} open, {status.settled_markets:,} settled, "
         f"{status.gone_markets:,} gone from Kalshi, {status.known_markets:,} known"
@@ -133,6 +220,16 @@ def render(status: Status) -> str:
         counts = ", ".join(f"{number:,} {entity}" for entity, number in status.rejects.items())
         lines.append(f"rejects      {counts or 'none'}")
     return "\n".join(lines)
+
+
+def _last_run(connection: Connection) -> LastRun | None:
+    found = _select(connection, LAST_RUN)
+    return LastRun(*found[0]) if found else None
+
+
+def _last_run_line(run: LastRun) -> str:
+    ended = f", {_ago(run.ended_at)}" if run.ended_at else ""
+    return f"last run     {run.run_id} {run.outcome}{ended}{': ' + run.error if run.error else ''}"
 
 
 def _coverage_line(one: Coverage) -> str:
@@ -173,7 +270,9 @@ def _count(connection: Connection, schema: str, table: str) -> int | None:
     return int(_select(connection, query)[0][0])
 
 
-def _select(connection: Connection, query: str | sql.Composed) -> list[tuple[Any, ...]]:
+def _select(
+    connection: Connection, query: str | sql.Composed, values: dict[str, object] | None = None
+) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(query)
+        cursor.execute(query, values)
         return cursor.fetchall()

@@ -24,7 +24,11 @@ class LoadSummary:
     windows: int = 0
     candles: int = 0
     requests: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """Requests by what came of them (KalshiApi.outcomes)."""
     seconds: float = 0.0
+    is_out_of_time: bool = False
+    """Whether the load ended because its time was up; the next one takes up the rest."""
     planned: Counter[str] = field(default_factory=Counter)
     """A dry run's requests, by endpoint."""
     is_dry_run: bool = False
@@ -37,7 +41,7 @@ class LoadSummary:
     @property
     def is_over(self) -> bool:
         """Whether nothing more can be asked for."""
-        return any(problem.is_final for problem in self.problems)
+        return self.is_out_of_time or any(problem.is_final for problem in self.problems)
 
     def note(self, problem: Problem) -> None:
         """Several workers may find at once that nothing more can be asked for: said once."""
@@ -48,6 +52,8 @@ class LoadSummary:
         """The figures, for machines."""
         return {
             **{name: getattr(self, name) for name in FIGURES},
+            "outcomes": self.outcomes,
+            "is_out_of_time": self.is_out_of_time,
             "planned": dict(self.planned),
             "problems": [str(problem) for problem in self.problems],
         }

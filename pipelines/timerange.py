@@ -18,6 +18,7 @@ OPEN = "open"
 
 SECONDS = {"m": MINUTE, "h": 60 * MINUTE, "d": 24 * 60 * MINUTE, "w": 7 * 24 * 60 * MINUTE}
 AGO = re.compile(r"(\d{1,6})([mhdw])")
+DURATION = re.compile(r"(\d{1,6})([smhd])")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,14 @@ def parse_moment(name: str, text: str, now: float) -> int:
             f"2026-11-22T14:30Z), or how long ago (90m, 24h, 7d){also}"
         ) from None
     return seconds
+
+
+def parse_duration(name: str, text: str) -> int:
+    """Seconds of `90s`, `4m`, `1h`, `1d`. Raises UsageError, naming the option `name`."""
+    found = DURATION.fullmatch(text.strip().lower())
+    if not found or int(found[1]) == 0:
+        raise UsageError(f"--{name} {text!r} is no duration: give one such as 90s, 4m, 1h")
+    return int(found[1]) * {"s": 1, **SECONDS}[found[2]]
 
 
 def _iso(moment: int) -> str:

@@ -1,33 +1,68 @@
 """Running dbt in this process, connected to the warehouse that the loader uses."""
 
+import io
 import logging
 import os
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from dbt.artifacts.resources.types import NodeType
 from dbt.artifacts.schemas.results import RunStatus, TestStatus
 from dbt.artifacts.schemas.run import RunExecutionResult
 from dbt.cli.exceptions import DbtUsageException
 from dbt.cli.main import dbtRunner
 
+from pipelines import versions
 from pipelines.errors import KalshiEltError, UsageError, first_line
 from pipelines.paths import PROJECT_ROOT
-from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, Warehouse
+from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, TRANSFORMER_ROLE, Warehouse
 
-FAILED = (RunStatus.Error, TestStatus.Error, TestStatus.Fail)
+FAILED = (RunStatus.Error, TestStatus.Fail)
 WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 """They test the models, not the data, so they belong to the project's own tests."""
+
+MOST_NAMES = 5
+"""How many failed nodes a message names."""
 
 DOCS_PAGE = "static_index.html"
 
 
-def transform(warehouse: Warehouse, arguments: Sequence[str]) -> None:
-    """`dbt build`: type what landed, then test it. Raises KalshiEltError when anything fails."""
-    _require_raw_tables(warehouse)
-    run_dbt(warehouse, ["build", *WITHOUT_UNIT_TESTS, *arguments])
+@dataclass(frozen=True)
+class DbtOutcome:
+    """What a dbt run did."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows that each table got or changed."""
+    passed: int = 0
+    """Tests that passed."""
+    failed: tuple[str, ...] = ()
+    """Tests that failed, and models that could not be built."""
+    warned: tuple[str, ...] = ()
+
+
+class DbtError(KalshiEltError):
+    """A dbt run in which something failed; the rest of it is done."""
+
+    def __init__(self, message: str, outcome: DbtOutcome) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+def transform(
+    warehouse: Warehouse, arguments: Sequence[str] = (), *, quiet: bool = False
+) -> DbtOutcome:
+    """`dbt build`: type what landed, then test it.
+
+    With `quiet` dbt says nothing but errors. Raises DbtError when anything fails, KalshiEltError
+    when dbt can't begin.
+    """
+    require_raw_tables(warehouse)
+    return run_dbt(warehouse, ["build", *WITHOUT_UNIT_TESTS, *arguments], quiet=quiet)
 
 
 def check(warehouse: Warehouse) -> None:
@@ -35,14 +70,14 @@ def check(warehouse: Warehouse) -> None:
 
     Raises KalshiEltError when anything fails.
     """
-    _require_raw_tables(warehouse)
+    require_raw_tables(warehouse)
     run_dbt(warehouse, ["source", "freshness"])
     run_dbt(warehouse, ["test", *WITHOUT_UNIT_TESTS])
 
 
 def write_docs(warehouse: Warehouse) -> Path:
     """Write the docs as one HTML file that opens without a server; returns its path."""
-    _require_raw_tables(warehouse)
+    require_raw_tables(warehouse)
     run_dbt(warehouse, ["docs", "generate", "--static"])
     page = target_folder() / "docs" / "index.html"
     page.parent.mkdir(exist_ok=True)
@@ -55,20 +90,33 @@ def target_folder() -> Path:
     return PROJECT_ROOT / (os.environ.get("DBT_TARGET_PATH") or "target")
 
 
-def run_dbt(warehouse: Warehouse, arguments: Sequence[str]) -> None:
-    """Run any dbt command. dbt reports for itself; a failure is raised as one line more."""
+def run_dbt(warehouse: Warehouse, arguments: Sequence[str], *, quiet: bool = False) -> DbtOutcome:
+    """Run any dbt command. dbt reports for itself, with `quiet` errors alone.
+
+    A failure is raised as one line more. An interrupt is raised as it is, after dbt has cancelled
+    its queries.
+    """
     # when the reader of our output goes away, as in `| head`, logging has nothing to say about it
     logging.raiseExceptions = False
-    colours = [] if sys.stdout.isatty() else ["--no-use-colors"]
-    with chdir(PROJECT_ROOT), _environment(warehouse.libpq_environment()):
-        outcome = dbtRunner().invoke([*colours, *arguments])
+    flags = [] if sys.stdout.isatty() else ["--no-use-colors"]
+    flags += ["--quiet"] if quiet else []
+    said = io.StringIO() if quiet else sys.stdout
+    acting = warehouse.acting_as(TRANSFORMER_ROLE)
+    with chdir(PROJECT_ROOT), _environment(acting.libpq_environment()), redirect_stdout(said):
+        outcome = dbtRunner().invoke([*flags, *arguments])
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        # dbt takes it for an error and prints its traceback
+        raise outcome.exception
+    if isinstance(said, io.StringIO):
+        sys.stdout.write(said.getvalue())
+    done = _outcome(outcome.result)
     if outcome.success:
-        return
+        return done
     if isinstance(outcome.exception, DbtUsageException):
         raise UsageError(f"dbt: {first_line(outcome.exception)}")
     if outcome.exception is not None:
-        raise KalshiEltError(f"dbt {arguments[0]} failed: {first_line(outcome.exception)}")
-    raise KalshiEltError(f"dbt {arguments[0]} failed: {_failures(outcome.result)}")
+        raise DbtError(f"dbt {arguments[0]} failed: {first_line(outcome.exception)}", done)
+    raise DbtError(f"dbt {arguments[0]} failed: {_failures(done)}", done)
 
 
 @contextmanager
@@ -83,16 +131,40 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _failures(result: object) -> str:
+def _outcome(result: object) -> DbtOutcome:
+    """Of a command that runs nodes; others have none."""
     if not isinstance(result, RunExecutionResult):
+        return DbtOutcome()
+    by_status: defaultdict[str, list[str]] = defaultdict(list)
+    for node in result.results:
+        by_status[str(node.status)].append(str(node.node.name))
+    return DbtOutcome(
+        rows={
+            str(node.node.name): int(node.adapter_response["rows_affected"])
+            for node in result.results
+            if node.node.resource_type == NodeType.Model
+            # a view has -1
+            and node.adapter_response.get("rows_affected", -1) >= 0
+        },
+        passed=len(by_status[TestStatus.Pass]),
+        failed=tuple(name for status in FAILED for name in by_status[status]),
+        warned=tuple(by_status[TestStatus.Warn]),
+    )
+
+
+def _failures(outcome: DbtOutcome) -> str:
+    if not outcome.failed:
         return "see the lines above"
-    failed = [str(r.node.name) for r in result.results if r.status in FAILED]
-    shown = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
+    more = len(outcome.failed) - MOST_NAMES
+    shown = ", ".join(outcome.failed[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
     return f"{shown}; the lines above and logs/dbt.log say why"
 
 
-def _require_raw_tables(warehouse: Warehouse) -> None:
-    with warehouse.connect() as connection, connection.cursor() as cursor:
+def require_raw_tables(warehouse: Warehouse) -> None:
+    """Raise KalshiEltError when nothing has landed yet, so that there is nothing to type."""
+    acting = warehouse.acting_as(TRANSFORMER_ROLE)
+    with acting.connect() as connection, connection.cursor() as cursor:
+        versions.require(versions.version_of(connection), str(warehouse))
         cursor.execute(
             "select count(*) from pg_tables where schemaname = %s and tablename = any(%s)",
             [RAW_SCHEMA, list(RAW_TABLES)],

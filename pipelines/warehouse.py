@@ -3,9 +3,10 @@
 import hashlib
 import os
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,23 @@ RAW_SCHEMA = "kalshi_raw"
 TYPED_SCHEMA = "kalshi"
 RAW_TABLES = ("series", "events", "markets", "candlesticks")
 TYPED_TABLES = ("series", "events", "markets", "candles")
+LOADER = "kalshi-elt load"
+"""The application name of connections through which dlt lands."""
+
+LOADER_ROLE = "kalshi_loader"
+TRANSFORMER_ROLE = "kalshi_transformer"
+
+ROLES = """
+select pg_roles.rolname
+from pg_namespace
+inner join pg_roles on pg_namespace.nspowner = pg_roles.oid
+where
+    pg_namespace.nspname in ('kalshi_raw', 'kalshi')
+    and pg_roles.rolname = any(%s)
+    and pg_has_role(session_user, pg_roles.oid, 'member')
+"""
+"""Those of the roles that own their schema here and that the user may act as."""
+
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
 
@@ -41,6 +59,16 @@ class Warehouse:
     """Further libpq parameters by their libpq names, such as sslmode."""
     work_folder: Path
     """dlt's working folder for this warehouse: packages not yet landed wait there."""
+    roles: frozenset[str] = frozenset()
+    """Roles of `kalshi-elt grant` that the user may act as; none before it ran."""
+
+    def acting_as(self, role: str) -> "Warehouse":
+        """The same with the rights of a role, and all that is made owned by it; the warehouse
+        itself where there are no such roles."""
+        if role not in self.roles:
+            return self
+        options = f"{self.parameters.get('options', '')} -c role={role}".strip()
+        return replace(self, parameters={**self.parameters, "options": options})
 
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
@@ -123,6 +151,9 @@ def _connect_first(url: str, work_parent: Path) -> Warehouse:
                 f"DATABASE_URL: the server is PostgreSQL {connection.server_version // 10_000}; "
                 f"{OLDEST_SERVER} or newer is needed"
             )
+        with connection.cursor() as cursor:
+            cursor.execute(ROLES, [[LOADER_ROLE, TRANSFORMER_ROLE]])
+            roles = frozenset(name for (name,) in cursor.fetchall())
         info = connection.info
         identity = f"{info.host}:{info.port}/{info.dbname}"
         return Warehouse(
@@ -133,6 +164,7 @@ def _connect_first(url: str, work_parent: Path) -> Warehouse:
             dbname=info.dbname,
             parameters={k: v for k, v in parameters.items() if k not in IDENTITY},
             work_folder=work_parent / hashlib.sha256(identity.encode()).hexdigest()[:12],
+            roles=roles,
         )
     finally:
         connection.close()
@@ -189,9 +221,35 @@ def _environment_name(keyword: str) -> str | None:
     return ENVIRONMENT_NAMES.get(keyword, "PG" + keyword.replace("_", "").upper())
 
 
+SECRETS = PROJECT_ROOT / ".dlt" / "secrets.toml"
+
+
 def database_url() -> str | None:
-    """The one setting that names the warehouse. None: the embedded server."""
-    return os.environ.get("DATABASE_URL") or None
+    """The one setting that names the warehouse. None: the embedded server.
+
+    The environment's DATABASE_URL, or where dlt keeps it, `.dlt/secrets.toml`:
+
+        [destination.postgres]
+        credentials = "postgresql://..."
+    """
+    return os.environ.get("DATABASE_URL") or _url_among_secrets() or None
+
+
+def _url_among_secrets() -> str | None:
+    try:
+        secrets = tomllib.loads(SECRETS.read_text(encoding="utf-8"))
+        found = secrets.get("destination", {}).get("postgres", {}).get("credentials")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
+        # without the reason: it may quote a secret
+        raise UsageError(
+            f'{SECRETS} can\'t be read: write credentials = "postgresql://..." under '
+            "[destination.postgres]"
+        ) from None
+    if found is not None and not isinstance(found, str):
+        raise UsageError(f"{SECRETS}: credentials must be one text, postgresql://...")
+    return found
 
 
 def pgdata_dir() -> Path:

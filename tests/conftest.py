@@ -27,6 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=20,
         help="how often tests/test_kill.py kills a load at a random moment",
     )
+    parser.addoption(
+        "--soak-seconds", type=float, default=60, help="how long tests/test_soak.py goes on"
+    )
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@ The faults are the simulator's; numbers are sections of API.md.
 """
 
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Barrier, Event, Thread
 from typing import Any
@@ -19,7 +22,7 @@ from hypothesis import strategies as st
 from tenacity import RetryCallState, Retrying
 
 from pipelines.api import LONGEST_BACKOFF_SECONDS, SLOWEST, KalshiApi, Pace, _backoff
-from pipelines.errors import ApiError, ApiUnreachableError, NotFoundError
+from pipelines.errors import ApiError, ApiUnreachableError, NotFoundError, OutOfTimeError
 from tests.simulator import Exchange, Simulator
 
 STATUS = "/exchange/status"
@@ -138,6 +141,62 @@ def test_a_proxy_that_the_environment_names_is_asked(monkeypatch: pytest.MonkeyP
         client("http://kalshi.invalid/trade-api/v2").get("/events", {}, dict)
 
     assert proxy.requests[0].startswith("GET http://kalshi.invalid/trade-api/v2/events HTTP/1.1")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CURL_CA_BUNDLE", "")
+    monkeypatch.setenv("PYTHONHTTPSVERIFY", "0")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    openssl = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost")
+    subprocess.run([*openssl, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    Thread(target=server.serve_forever, daemon=True).start()
+
+    with pytest.raises(ApiError) as error:
+        client(f"https://127.0.0.1:{server.server_port}", attempts=1).get("/events", {}, dict)
+
+    assert "certificate verify failed" in one_line(error)
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_deadline_ends_what_waits_and_what_comes_after(kalshi: Simulator) -> None:
+    kalshi.faults.add("hang", seconds=60)
+    started = time.monotonic()
+    api = KalshiApi(kalshi.url, rate=100, attempts=9, timeout=30, deadline=started + 2 * QUICK)
+
+    for _ in range(2):
+        with pytest.raises(OutOfTimeError):
+            api.get(STATUS, {}, Status)
+
+    assert time.monotonic() - started < 10 * QUICK
+    assert api.outcomes.keys() == {"timeout"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        ("rate_limited", "429"),
+        ("server_error", "500"),
+        ("html", "no JSON"),
+        ("cut_body", "broken off"),
+        ("reset", "broken off"),
+    ],
+)
+def test_requests_are_counted_by_what_came_of_them(
+    kalshi: Simulator, kind: Any, outcome: str
+) -> None:
+    kalshi.faults.add(kind, count=2)
+    api = client(kalshi.url)
+
+    api.get(STATUS, {}, Status)
+
+    assert api.outcomes == {outcome: 2, "200": 1}
 
 
 def test_escapes_that_postgres_refuses_are_replaced_before_anything_reads_them() -> None:

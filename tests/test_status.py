@@ -8,7 +8,7 @@ FEW_TRIES = {"SOURCES__KALSHI__ATTEMPTS": "1", "SOURCES__KALSHI__WORKERS": "1"}
 
 
 def machine_status(project: Project) -> dict[str, object]:
-    found: dict[str, object] = json.loads(project.must("status", "--json").out)
+    found: dict[str, object] = json.loads(project.must("status", "--format", "json").out)
     return found
 
 

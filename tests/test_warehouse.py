@@ -4,7 +4,8 @@ No server is needed here: connections are refused by loopback, or are stand-ins.
 """
 
 import socket
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,17 @@ class StandIn:
 
     def close(self) -> None:
         self.is_closed = True
+
+    @contextmanager
+    def cursor(self) -> Iterator["StandIn"]:
+        """Of a database where nobody has made roles."""
+        yield self
+
+    def execute(self, query: str, values: object) -> None:
+        pass
+
+    def fetchall(self) -> list[tuple[str]]:
+        return []
 
 
 @dataclass
@@ -407,6 +419,47 @@ def test_database_url_is_a_variable_and_empty_means_embedded(
         monkeypatch.setenv("DATABASE_URL", value)
 
     assert database_url() == expected
+
+
+SECRET = "postgresql://u:pa55@h/d"
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `.dlt/secrets.toml`, empty, and no variable."""
+    file = tmp_path / "secrets.toml"
+    file.touch()
+    monkeypatch.setattr("pipelines.warehouse.SECRETS", file)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    return file
+
+
+def test_the_url_may_stand_where_dlt_keeps_secrets(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert database_url() is None
+    secrets.write_text(f'[destination.postgres]\ncredentials = "{SECRET}"\n')
+
+    assert database_url() == SECRET
+    monkeypatch.setenv("DATABASE_URL", "postgresql://h/d")
+    assert database_url() == "postgresql://h/d"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"credentials = {SECRET}", "destination = 1", "[destination.postgres]\ncredentials = 7"],
+)
+def test_secrets_that_can_t_be_read_are_told_without_them(secrets: Path, text: str) -> None:
+    secrets.write_text(text)
+
+    with pytest.raises(UsageError) as error:
+        database_url()
+
+    assert "secrets.toml" in str(error.value) and "pa55" not in str(error.value)
+
+
+def test_git_ignores_the_file_of_secrets() -> None:
+    assert ".dlt/secrets.toml" in (PROJECT_ROOT / ".gitignore").read_text().splitlines()
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@
 {%- endmacro %}
 
 
-{# The number of this dbt run in kalshi_ops.runs. #}
+{# The number of this dbt run in kalshi_ops.dbt_runs. #}
 {% macro this_run() %}
     {% set query %}
-        select max(run) from kalshi_ops.runs where invocation_id = '{{ invocation_id }}'
+        select max(run) from kalshi_ops.dbt_runs where invocation_id = '{{ invocation_id }}'
     {% endset %}
     {{ return(run_query(query).columns[0].values()[0]) }}
 {% endmacro %}

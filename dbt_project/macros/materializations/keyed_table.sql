@@ -223,11 +223,14 @@
 {%- endmacro %}
 
 
-{# What an update makes of a column. An older answer changes nothing but what never goes back. #}
+{#
+    What an update makes of a column. An older answer changes nothing but what never goes back; a full
+    refresh, which has no is_newer, takes what the raw rows say.
+#}
 {% macro keyed_table_update(column, never_back, is_newer) -%}
     {%- if column in config.get('meta', {}).get('written_always', []) -%}
         excluded.{{ column }}
-    {%- elif column in never_back -%}
+    {%- elif column in never_back and is_newer -%}
         greatest(present.{{ column }}, excluded.{{ column }})
     {%- elif never_back and is_newer -%}
         case when {{ is_newer }} then excluded.{{ column }} else present.{{ column }} end

@@ -1,0 +1,38 @@
+"""`kalshi-elt grant`: roles that may do no more than they need."""
+
+from pathlib import Path
+
+import psycopg2
+
+from pipelines.errors import WarehouseError, first_line
+from pipelines.ops import hold_lock
+from pipelines.warehouse import LOADER_ROLE, TRANSFORMER_ROLE, Warehouse
+
+SCRIPT = Path(__file__).parent / "sql" / "grant.sql"
+
+READER_ROLE = "kalshi_reader"
+
+DONE = f"""\
+{LOADER_ROLE} writes kalshi_raw, {TRANSFORMER_ROLE} reads it and writes kalshi, \
+{READER_ROLE} reads kalshi and kalshi_ops.
+They can't log in; give them to users who can:
+    grant {LOADER_ROLE}, {TRANSFORMER_ROLE} to the_user_of_the_job;
+    grant {READER_ROLE} to an_analyst;
+What members of the first two load and transform is owned by the roles, so these grants hold for \
+all that is made later."""
+
+
+def grant(warehouse: Warehouse) -> str:
+    """Make the roles and give them what they need; returns what to do next.
+
+    Raises WarehouseError when whoever logs in may not, BusyError while a load runs.
+    """
+    with hold_lock(warehouse, wait=False, role=None) as connection, connection.cursor() as cursor:
+        try:
+            cursor.execute(SCRIPT.read_text(encoding="utf-8"))
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise WarehouseError(
+                f"warehouse {warehouse}: {first_line(error)}: only a superuser, or the owner of "
+                "the database with CREATEROLE, can grant"
+            ) from error
+    return DONE

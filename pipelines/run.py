@@ -1,0 +1,142 @@
+"""One job: load, then transform, under one lock, with one row in `kalshi_ops.runs`."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from pipelines import runs
+from pipelines.context import LoadContext, make_context
+from pipelines.errors import KalshiEltError, WarehouseError, redacted
+from pipelines.load import load_under_lock
+from pipelines.ops import hold_lock
+from pipelines.runs import Job
+from pipelines.settings import LoadSettings
+from pipelines.status import count_gaps, count_rejects
+from pipelines.timerange import TimeRange
+from pipelines.transform import DbtError, require_raw_tables, transform
+from pipelines.warehouse import Warehouse
+
+SHARE_OF_TRANSFORM = 1 / 3
+"""Of the budget, where no run has shown how long transforming takes."""
+
+MOST_OF_TRANSFORM = 1 / 2
+"""Of the budget: more would leave loading too little to come forward."""
+
+MARGIN = 1.5
+"""Transforming may take so much longer than it did of late."""
+
+LAST_SECONDS = 3.0
+"""Kept for the last statements of a run."""
+
+
+def run(settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> Job:
+    """Load what `settings` select, then type and test it; within `settings.budget`, where given.
+
+    What goes wrong on the way is in the job that is returned, and noted in `kalshi_ops.runs`.
+    Raises BusyError when another job holds the lock, WarehouseError when the warehouse is not there
+    any more, and KeyboardInterrupt when it is stopped.
+    """
+    deadline = time.monotonic() + settings.budget_seconds - LAST_SECONDS
+    with hold_lock(warehouse, wait=settings.wait) as connection:
+        job = runs.begin(connection, settings)
+        try:
+            context = make_context(
+                settings, wanted, warehouse, connection, _load_until(connection, settings, deadline)
+            )
+            _load(job, context)
+            _transform(job, warehouse, deadline)
+            with warehouse.connect() as reading:
+                job.rejects, job.gaps = count_rejects(reading), count_gaps(reading)
+            job.end()
+        except BaseException as error:
+            is_stopped = isinstance(error, KeyboardInterrupt)
+            job.outcome = runs.INTERRUPTED if is_stopped else runs.FAILED
+            job.errors.append("stopped" if is_stopped else redacted(str(error), warehouse.password))
+            raise
+        finally:
+            _note_the_end(warehouse, connection, job)
+    return job
+
+
+def _load_until(connection: Connection, settings: LoadSettings, deadline: float) -> float:
+    """When to stop loading, so that there is time to type what landed."""
+    budget = settings.budget_seconds
+    if budget == math.inf:
+        return math.inf
+    usual = runs.usual_transform_seconds(connection)
+    wanted = budget * SHARE_OF_TRANSFORM if usual is None else usual * MARGIN
+    return deadline - min(wanted, budget * MOST_OF_TRANSFORM)
+
+
+def _load(job: Job, context: LoadContext) -> None:
+    """What Kalshi does not answer keeps nothing that landed from being typed."""
+    started = time.monotonic()
+    job.load = context.summary
+    try:
+        load_under_lock(context)
+    except WarehouseError:
+        raise
+    except KalshiEltError as error:
+        job.errors.append(str(error))
+    finally:
+        job.load_seconds = round(time.monotonic() - started, 3)
+
+
+def _transform(job: Job, warehouse: Warehouse, deadline: float) -> None:
+    """Cut off at the deadline: the models that were built stay, the next run builds the others."""
+    started = time.monotonic()
+    try:
+        require_raw_tables(warehouse)
+        with _alarm(deadline):
+            job.transform = transform(warehouse, quiet=True)
+    except _TimeIsUp:
+        job.is_cut_off = True
+    except DbtError as error:
+        job.transform = error.outcome
+        job.errors.append(redacted(str(error), warehouse.password))
+    except KalshiEltError as error:
+        job.errors.append(redacted(str(error), warehouse.password))
+    finally:
+        job.transform_seconds = round(time.monotonic() - started, 3)
+
+
+def _note_the_end(warehouse: Warehouse, connection: Connection, job: Job) -> None:
+    """On the connection that holds the lock, or a new one if the server was away meanwhile."""
+    try:
+        runs.end(connection, job)
+    except psycopg2.Error:
+        try:
+            with warehouse.connect() as another:
+                runs.end(another, job)
+        except (WarehouseError, psycopg2.Error):
+            # the run that comes next marks this one as killed
+            return
+
+
+class _TimeIsUp(KeyboardInterrupt):
+    """As an interrupt, which is what dbt cancels its queries for."""
+
+
+@contextmanager
+def _alarm(deadline: float) -> Iterator[None]:
+    """Raise _TimeIsUp in the block when the deadline comes."""
+    if deadline == math.inf:
+        yield
+        return
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise _TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(0.001, deadline - time.monotonic()))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
