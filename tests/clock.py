@@ -41,7 +41,7 @@ class Clock:
                 return cls.fromtimestamp(clock.now, tz)
 
         with (
-            patch("pipelines.cli.time", SimpleNamespace(time=clock)),
+            patch("pipelines.commands.time", SimpleNamespace(time=clock)),
             patch("pipelines.fetch.datetime", Moment),
         ):
             yield

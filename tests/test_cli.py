@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.cli import MOST_PROBLEMS, main
+from pipelines.cli import main
+from pipelines.commands import MOST_PROBLEMS
 from pipelines.errors import BusyError, KalshiEltError, UsageError
 from pipelines.fetch import Problem
 from pipelines.paths import PROJECT_ROOT
@@ -521,7 +522,7 @@ def test_psql_gets_its_arguments_the_password_by_environment_and_gives_its_statu
         calls.append((command, env))
         return 3
 
-    monkeypatch.setattr("pipelines.cli.subprocess.call", call)
+    monkeypatch.setattr("pipelines.commands.subprocess.call", call)
 
     outcome = run("psql", *rest)
 
@@ -565,4 +566,4 @@ def _open_warehouse(monkeypatch: pytest.MonkeyPatch, error: BaseException | None
             raise error
         return Warehouse("db.test", 5432, "kalshi", PASSWORD, "markets", {}, Path("work"))
 
-    monkeypatch.setattr("pipelines.cli.open_warehouse", open_)
+    monkeypatch.setattr("pipelines.commands.open_warehouse", open_)

@@ -102,3 +102,29 @@ def _candle(chance: random.Random, end: int) -> Any:
         volume_fp=chance.choice(("0.00", "1.50", "2.25", "-1.00")),
         yes_bid=chance.choice((QUOTES, QUOTES, {**QUOTES, "low_dollars": "low"})),
     )
+
+
+def test_loads_are_found_by_when_they_finished(project: Project) -> None:
+    """Among two million a year only those of late are looked at; a full refresh looks at all."""
+    project.must("load", "--since", "3h")
+    project.must("dbt", "run")
+    typed = project.query("select count(*) from kalshi.candles")
+    project.must("load", "--since", "3h", "--interval", "60")
+    project.query(FINISHED_BEFORE, "23 hours")
+    project.must("dbt", "run")
+
+    assert project.query("select count(*) from kalshi.candles where interval_min = 60") > [(0,)]
+    project.must("load", "--since", "3d", "--interval", "1440")
+    project.query(FINISHED_BEFORE, "3 days")
+    daily = "select count(*) from kalshi.candles where interval_min = 1440"
+    project.must("dbt", "run")
+    assert project.query(daily) == [(0,)]
+    project.must("dbt", "run", "--full-refresh")
+    assert project.query(daily) > [(0,)]
+    assert project.query("select count(*) from kalshi.candles where interval_min = 1") == typed
+
+
+FINISHED_BEFORE = """
+update kalshi_raw._dlt_loads set inserted_at = inserted_at - %s::interval
+where load_id not in (select load_id from kalshi_ops.loads)
+"""

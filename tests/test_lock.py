@@ -5,10 +5,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
+import psycopg2
 import pytest
 
+from pipelines.warehouse import LOADER
 from tests.conftest import Project, new_database
 from tests.simulator import Exchange, Simulator
 
@@ -136,3 +139,38 @@ def test_loads_of_two_warehouses_do_not_mind_each_other(slow: Project, server_ur
         slow.simulator.faults.clear()
 
         other.must("load", "--since", "1h")
+
+
+def test_what_a_killed_load_left_running_in_the_server_is_ended(project: Project) -> None:
+    """Its statements would make the same tables, or copy the same files, as the next load."""
+    project.must("load", "--since", "1h")
+    url = project.database_url
+    with (
+        closing(psycopg2.connect(url, application_name=LOADER)) as left_behind,
+        closing(psycopg2.connect(url, application_name="psql")) as somebody_else,
+    ):
+        for connection in (left_behind, somebody_else):
+            with connection.cursor() as cursor:
+                cursor.execute("select 1")
+        with left_behind.cursor() as cursor:
+            cursor.execute("lock table kalshi_raw.candlesticks in access exclusive mode")
+
+        project.must("load", "--since", "1h")
+
+        with pytest.raises(psycopg2.OperationalError), left_behind.cursor() as cursor:
+            cursor.execute("select 1")
+        with somebody_else.cursor() as cursor:
+            cursor.execute("select 1")
+
+
+def test_a_load_leaves_no_notes_of_landed_packages(project: Project, tmp_path: Path) -> None:
+    """dlt keeps ten files of each; a job of every minute lands two million packages a year."""
+    folder = {"DLT_DATA_DIR": str(tmp_path)}
+    for _ in range(3):
+        project.must("load", "--since", "1h", "--again", **folder)
+    before = len(list(tmp_path.rglob("*")))
+
+    for _ in range(3):
+        project.must("load", "--since", "1h", "--again", **folder)
+
+    assert len(list(tmp_path.rglob("*"))) == before

@@ -1,0 +1,241 @@
+"""What each command does: its arguments in, its exit status out, its words on the terminal.
+
+What takes long to import (dlt 2 s, dbt 1 s, pyarrow 1 s) is imported by the commands that need it.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.errors import UsageError
+from pipelines.paths import PROJECT_ROOT
+from pipelines.warehouse import Warehouse, database_url, open_warehouse, pgdata_dir
+
+MOST_PROBLEMS = 20
+"""How many problems are printed one by one."""
+
+
+LOAD_NAMES = (
+    *("events", "markets", "series", "categories", "status", "min_volume", "multivariate"),
+    *("intervals", "since", "until", "candles", "again"),
+    *("rate", "workers", "wait", "dry_run", "log_format"),
+)
+"""The settings of a load that have an argument."""
+
+
+RUN_NAMES = ("budget", "on_failure", "on_success")
+"""The settings of a run that have an argument, besides those of a load."""
+
+
+def load_command(arguments: argparse.Namespace) -> int:
+    # dlt takes 2 s to import: only here
+    from pipelines.load import load
+    from pipelines.settings import load_settings
+    from pipelines.timerange import parse_range
+
+    settings = load_settings({name: getattr(arguments, name) for name in LOAD_NAMES})
+    wanted = parse_range(settings.since, settings.until, now=time.time())
+    summary = load(settings, wanted, _warehouse())
+    if settings.log_format == "json":
+        print(json.dumps(summary.fields()))
+        return summary.exit_status
+    print(summary)
+    for line in shown_problems(summary.problems):
+        print(f"kalshi-elt: not landed: {line}", file=sys.stderr)
+    return summary.exit_status
+
+
+def shown_problems(problems: Sequence[object]) -> list[str]:
+    """The first problems, one line each, and how many more there are."""
+    lines = [str(problem) for problem in problems[:MOST_PROBLEMS]]
+    if len(problems) > MOST_PROBLEMS:
+        lines.append(f"{len(problems) - MOST_PROBLEMS:,} more; the next load tries all again")
+    return lines
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    from pipelines.notify import telling
+    from pipelines.run import run
+    from pipelines.settings import load_settings
+    from pipelines.timerange import parse_range
+
+    # what a service manager stops with; the run is noted as interrupted
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = (*LOAD_NAMES, *RUN_NAMES)
+    settings = load_settings({name: getattr(arguments, name) for name in names})
+    if settings.dry_run:
+        raise UsageError("run has no dry run: use `kalshi-elt load --dry-run`")
+    wanted = parse_range(settings.since, settings.until, now=time.time())
+    with telling(settings.on_failure, settings.on_success) as listeners:
+        job = run(settings, wanted, _warehouse())
+        listeners.job = job
+    print(json.dumps(job.fields()) if settings.log_format == "json" else job)
+    for line in shown_problems(job.load.problems if job.load else []):
+        print(f"kalshi-elt: not landed: {line}", file=sys.stderr)
+    for line in job.errors:
+        print(f"kalshi-elt: {line}", file=sys.stderr)
+    return job.exit_status
+
+
+def transform_command(arguments: argparse.Namespace) -> int:
+    from pipelines.transform import transform
+
+    transform(_warehouse(), arguments.rest)
+    return 0
+
+
+def check_command(arguments: argparse.Namespace) -> int:
+    from pipelines.transform import check
+
+    check(_warehouse())
+    return 0
+
+
+def docs_command(arguments: argparse.Namespace) -> int:
+    from pipelines.transform import write_docs
+
+    print(f"docs: {write_docs(_warehouse())}")
+    return 0
+
+
+def dbt_command(arguments: argparse.Namespace) -> int:
+    from pipelines.transform import run_dbt
+
+    if not arguments.rest:
+        raise UsageError("name a dbt command, as in `kalshi-elt dbt ls`")
+    run_dbt(_warehouse(), arguments.rest)
+    return 0
+
+
+def psql_command(arguments: argparse.Namespace) -> int:
+    from pipelines.embedded import psql_program
+
+    environment = {**os.environ, **_warehouse().libpq_environment()}
+    return subprocess.call([psql_program(), *arguments.rest], env=environment)
+
+
+def status_command(arguments: argparse.Namespace) -> int:
+    from pipelines.metrics import render_prometheus
+    from pipelines.status import read_status, render, render_json
+
+    render_as = {"text": render, "json": render_json, "prometheus": render_prometheus}
+    if arguments.check:
+        return _check_promises(_warehouse(), arguments)
+    status = read_status(_warehouse(), count_rows=arguments.format != "prometheus")
+    print(render_as[arguments.format](status))
+    return 0
+
+
+def _check_promises(warehouse: Warehouse, arguments: argparse.Namespace) -> int:
+    from pipelines.health import GB, Limits, broken_promises, free_bytes_of
+    from pipelines.status import read_status
+    from pipelines.timerange import parse_duration
+
+    limits = Limits(
+        oldest_data=parse_duration("max-age", arguments.max_age),
+        most_gaps=arguments.max_gaps,
+        most_rejects=arguments.max_rejects,
+        least_disk=arguments.min_disk * GB,
+    )
+    lines = broken_promises(
+        read_status(warehouse, count_rows=False),
+        limits,
+        now=datetime.now(UTC),
+        free_bytes=free_bytes_of(warehouse.work_folder),
+    )
+    print("\n".join(lines) or "all promises are kept")
+    return 1 if lines else 0
+
+
+def prune_command(arguments: argparse.Namespace) -> int:
+    from pipelines.prune import prune
+
+    print(prune(_warehouse(), arguments.raw_older_than, now=time.time(), dry_run=arguments.dry_run))
+    return 0
+
+
+def schedule_command(arguments: argparse.Namespace) -> int:
+    from pipelines.schedule import default_scheduler, render, schedule_here, write
+
+    schedule = schedule_here(arguments.every, arguments.user, arguments.image)
+    files = render(arguments.scheduler or default_scheduler(), schedule)
+    if arguments.to is not None:
+        for path in write(files, Path(arguments.to)):
+            print(f"wrote {path}")
+    else:
+        print("\n".join(files.values()), end="")
+    return 0
+
+
+def export_command(arguments: argparse.Namespace) -> int:
+    # pyarrow takes a second to import: only here
+    from pipelines.export import export
+
+    print(export(_warehouse(), Path(arguments.to), arguments.format))
+    return 0
+
+
+def backup_command(arguments: argparse.Namespace) -> int:
+    from pipelines.backup import back_up
+
+    print(back_up(_warehouse(), Path(arguments.folder)))
+    return 0
+
+
+def restore_command(arguments: argparse.Namespace) -> int:
+    from pipelines.backup import restore
+
+    print(restore(_warehouse(), Path(arguments.folder)))
+    return 0
+
+
+def replay_command(arguments: argparse.Namespace) -> int:
+    from pipelines.replay import raise_unless_equal, replay, verify
+
+    if not arguments.verify:
+        print(replay(_warehouse()))
+        return 0
+    compared = verify(_warehouse())
+    print("\n".join(str(one) for one in compared))
+    raise_unless_equal(compared)
+    return 0
+
+
+def grant_command(arguments: argparse.Namespace) -> int:
+    from pipelines.grants import grant
+
+    print(grant(_warehouse()))
+    return 0
+
+
+def upgrade_command(arguments: argparse.Namespace) -> int:
+    from pipelines.ops import hold_lock
+    from pipelines.versions import upgrade
+
+    warehouse = _warehouse()
+    with hold_lock(warehouse, wait=False, any_version=True) as connection:
+        before, after = upgrade(connection, str(warehouse))
+    if before == after:
+        print(f"{warehouse} is of version {after} already")
+    else:
+        print(f"{warehouse} is of version {after} now, and was of {before}; every row is kept")
+    return 0
+
+
+def stop_command(arguments: argparse.Namespace) -> int:
+    from pipelines.embedded import EmbeddedServer
+
+    folder = PROJECT_ROOT / pgdata_dir()
+    print("stopped" if EmbeddedServer(folder).stop() else f"no server is running in {folder}")
+    return 0
+
+
+def _warehouse() -> Warehouse:
+    return open_warehouse(database_url(), pgdata_dir())
