@@ -85,6 +85,26 @@ bench-peer: setup ## the same markets and candles with ingestr, side by side
 test: setup ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
+DAGSTER_VENV ?= .venv-dagster
+DAGSTER_INSTALLED := $(DAGSTER_VENV)/.installed
+
+$(DAGSTER_INSTALLED): requirements-dagster.lock pyproject.toml
+	@echo 'setting up $(DAGSTER_VENV) (once; a minute or so)'
+	@$(PYTHON) -m venv $(DAGSTER_VENV)
+	@$(DAGSTER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dagster.lock
+	@$(DAGSTER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: dagster
+dagster: $(DAGSTER_INSTALLED) ## run Dagster with the warehouse's assets, on http://127.0.0.1:3000
+	@mkdir -p .dagster && cp orchestration/dagster.yaml .dagster/
+	@DAGSTER_HOME=$(CURDIR)/.dagster $(DAGSTER_VENV)/bin/dagster dev --host 127.0.0.1 -m orchestration.definitions
+
+.PHONY: test-dagster
+test-dagster: $(DAGSTER_INSTALLED) ## run the tests of the Dagster definitions
+	@$(DAGSTER_VENV)/bin/python -m mypy orchestration
+	@$(DAGSTER_VENV)/bin/python -m pytest tests/test_dagster.py $(ARGS)
+
 .PHONY: soak
 soak: setup ## run the job for ten minutes while everything around it breaks
 	@$(BIN)/python -m pytest -s tests/test_soak.py --soak-seconds 600 $(ARGS)
@@ -95,6 +115,7 @@ LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 lock: ## write the lock files anew, with uv
 	@$(LOCK) --extra dev pyproject.toml -o requirements.lock
 	@$(LOCK) pyproject.toml -o requirements-run.lock
+	@$(LOCK) --extra dev --extra dagster --constraint requirements.lock pyproject.toml -o requirements-dagster.lock
 
 .PHONY: docs
 docs: setup ## write the dbt docs as one HTML file

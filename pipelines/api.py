@@ -25,7 +25,7 @@ from pipelines.errors import (
     NotFoundError,
     OutOfTimeError,
 )
-from pipelines.sanitize import sanitize
+from pipelines.sanitize import flatten, sanitize
 
 Answer = TypeVar("Answer")
 Params = Mapping[str, str | int]
@@ -191,7 +191,7 @@ class KalshiApi:
         try:
             # msgspec passes over text that it does not read; Postgres refuses what is not UTF-8
             body.decode()
-            decoded: Answer = msgspec.json.decode(sanitize(body), type=answer)
+            decoded = _decoded(sanitize(body), answer)
         except msgspec.ValidationError as error:
             raise ApiError(f"GET {path}: an answer of unknown form ({error})") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -265,6 +265,13 @@ class KalshiApi:
                 self._pace.slow_down()
             return error
         return ApiError(message)
+
+
+def _decoded(body: bytes, answer: type[Answer]) -> Answer:
+    try:
+        return msgspec.json.decode(body, type=answer)
+    except RecursionError:
+        return msgspec.json.decode(flatten(body), type=answer)
 
 
 MAY_PASS = (

@@ -5,11 +5,17 @@ Every message is one line that says what is wrong, where, and what to do.
 
 import re
 
+from pipelines.sanitize import visible
+
 
 class KalshiEltError(Exception):
     """Something asked for could not be done. Exit status 1."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        """One harmless line, whatever the API or the server had to say."""
+        return visible(super().__str__())
 
 
 class UsageError(KalshiEltError):

@@ -23,9 +23,10 @@ from pipelines.records import (
     Origin,
     SeriesRow,
     WindowRow,
-    text_or_none,
+    key_or_none,
     unix_seconds,
 )
+from pipelines.sanitize import visible
 
 EVENTS_PAGE = 200
 """The most events in one answer (API.md 2.1)."""
@@ -85,7 +86,8 @@ class Problem:
     """The market that an answer left out, as one of another tier is."""
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
+        """One harmless line, whatever a ticker has in it."""
+        return visible(f"{self.what}: {self.why}")
 
 
 Outcome = TypeVar("Outcome")
@@ -365,8 +367,8 @@ def _listing(event: msgspec.Raw, origin: Origin) -> Listing | Problem:
         return Problem(f"an event of {origin.endpoint}", f"is no event object ({error})")
     members.pop("markets", None)
     return Listing(
-        EventRow(text_or_none(view.event_ticker), msgspec.json.encode(members), origin),
-        text_or_none(view.series_ticker),
+        EventRow(key_or_none(view.event_ticker), msgspec.json.encode(members), origin),
+        key_or_none(view.series_ticker),
         tuple(_market_found(market, origin) for market in view.markets or ()),
     )
 
@@ -376,15 +378,13 @@ def _market_found(market: msgspec.Raw, origin: Origin) -> MarketFound | Problem:
         view = msgspec.json.decode(market, type=MarketObject)
     except msgspec.ValidationError as error:
         return Problem(f"a market of {origin.endpoint}", f"is no market object ({error})")
-    row = MarketRow(
-        text_or_none(view.ticker), text_or_none(view.event_ticker), bytes(market), origin
-    )
+    row = MarketRow(key_or_none(view.ticker), key_or_none(view.event_ticker), bytes(market), origin)
     return MarketFound(row, view.market())
 
 
 def _series_row(series: msgspec.Raw, origin: Origin) -> SeriesRow:
     view = msgspec.json.decode(series, type=_SeriesObject)
-    return SeriesRow(text_or_none(view.ticker), bytes(series), origin)
+    return SeriesRow(key_or_none(view.ticker), bytes(series), origin)
 
 
 def _origin(endpoint: str, tier: str) -> Origin:

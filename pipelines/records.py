@@ -114,12 +114,12 @@ class MarketObject(msgspec.Struct):
 
     def market(self) -> Market | None:
         """None where the object has no usable ticker: nothing can be asked for it."""
-        ticker = text_or_none(self.ticker)
+        ticker = key_or_none(self.ticker)
         if ticker is None:
             return None
         return Market(
             ticker=ticker,
-            event_ticker=text_or_none(self.event_ticker),
+            event_ticker=key_or_none(self.event_ticker),
             status=text_or_none(self.status),
             opened=unix_seconds(self.open_time),
             closed=unix_seconds(self.close_time),
@@ -148,5 +148,15 @@ def unix_seconds(value: Any) -> int | None:
 
 
 def text_or_none(value: Any) -> str | None:
-    """A key column's text; None where the payload has no text there."""
+    """A text; None where the payload has none there."""
     return value if isinstance(value, str) and value else None
+
+
+LONGEST_KEY = 500
+"""Characters. Kalshi's tickers have up to 57 (API.md 2.4), an index row of Postgres 2,700 bytes."""
+
+
+def key_or_none(value: Any) -> str | None:
+    """A key column's text; None where the payload has no usable key there."""
+    key = text_or_none(value)
+    return key if key is None or len(key) <= LONGEST_KEY else None

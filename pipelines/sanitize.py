@@ -1,9 +1,12 @@
-"""Making an answer fit for jsonb, visibly: the few JSON escapes that Postgres refuses.
+"""Making what the API says fit for jsonb and for a terminal, visibly.
 
-One of them in one title would fail a COPY, and with it the load and every later one.
+A JSON escape that Postgres refuses, in one title, would fail a COPY, and with it the load and every
+later one; so would objects nested without end. A control character in a message could do anything
+to a terminal.
 """
 
 import re
+import unicodedata
 
 ESCAPE = re.compile(
     rb"(?<!\\)((?:\\\\)*)"
@@ -30,3 +33,42 @@ def sanitize(body: bytes) -> bytes:
 def is_sanitized(payload: bytes) -> bool:
     """Whether something in the payload was replaced."""
     return REPLACEMENT in payload and REPLACED.search(payload) is not None
+
+
+DEEPEST = 100
+"""Levels of nesting that are kept. Kalshi's answers have 6; msgspec reads 1,000, jsonb 10,000."""
+
+STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+
+
+def flatten(body: bytes) -> bytes:
+    """The JSON text with every object or list beyond DEEPEST levels replaced by U+FFFD."""
+    kept: list[bytes] = []
+    depth = kept_to = 0
+    for found in STRING_OR_BRACKET.finditer(body):
+        if found[0] in (b"[", b"{"):
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += (body[kept_to : found.start()], b'"' + REPLACEMENT + b'"')
+        elif found[0] in (b"]", b"}"):
+            if depth == DEEPEST + 1:
+                kept_to = found.end()
+            depth -= 1
+    return b"".join((*kept, body[kept_to:]))
+
+
+LONGEST_MESSAGE = 1_000
+
+
+def visible(text: str) -> str:
+    """A message as one harmless line: control and formatting characters (line breaks, escapes,
+    right-to-left marks) as their escapes, and no longer than LONGEST_MESSAGE."""
+    if len(text) > LONGEST_MESSAGE:
+        text = text[: LONGEST_MESSAGE - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    if text.isprintable():
+        return text
+    return "".join(one if _is_harmless(one) else ascii(one)[1:-1] for one in text)
+
+
+def _is_harmless(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")

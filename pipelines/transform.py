@@ -100,15 +100,15 @@ def run_dbt(warehouse: Warehouse, arguments: Sequence[str], *, quiet: bool = Fal
     logging.raiseExceptions = False
     flags = [] if sys.stdout.isatty() else ["--no-use-colors"]
     flags += ["--quiet"] if quiet else []
-    said = io.StringIO() if quiet else sys.stdout
+    quietly_said = io.StringIO()
+    out = quietly_said if quiet else sys.stdout
     acting = warehouse.acting_as(TRANSFORMER_ROLE)
-    with chdir(PROJECT_ROOT), _environment(acting.libpq_environment()), redirect_stdout(said):
+    with chdir(PROJECT_ROOT), _environment(acting.libpq_environment()), redirect_stdout(out):
         outcome = dbtRunner().invoke([*flags, *arguments])
     if isinstance(outcome.exception, KeyboardInterrupt):
         # dbt takes it for an error and prints its traceback
         raise outcome.exception
-    if isinstance(said, io.StringIO):
-        sys.stdout.write(said.getvalue())
+    sys.stdout.write(quietly_said.getvalue())
     done = _outcome(outcome.result)
     if outcome.success:
         return done

@@ -14,7 +14,7 @@ from dlt.extract import DltResource
 from pipelines.coverage import count_finished_loads
 from pipelines.land import Lander
 from pipelines.ops import hold_lock
-from pipelines.records import EventRow, MarketRow, Origin, WindowRow
+from pipelines.records import EventRow, MarketRow, Origin, WindowRow, key_or_none
 from pipelines.source import kalshi_source
 from pipelines.warehouse import open_warehouse
 from tests.conftest import Project
@@ -59,10 +59,10 @@ def _source(landing: Landing) -> list[DltResource]:
     return kalshi_source(
         series=iter(()),
         events=[
-            EventRow(_text(event, "event_ticker"), _json(event), origin) for event in landing.events
+            EventRow(_key(event, "event_ticker"), _json(event), origin) for event in landing.events
         ],
         markets=[
-            MarketRow(_text(market, "ticker"), _text(market, "event_ticker"), _json(market), origin)
+            MarketRow(_key(market, "ticker"), _key(market, "event_ticker"), _json(market), origin)
             for market in landing.markets
         ],
         candlesticks=[
@@ -123,9 +123,8 @@ def candle(minute: int = 1, **fields: Any) -> dict[str, Any]:
     }
 
 
-def _text(value: Any, key: str) -> str | None:
-    found = value.get(key) if isinstance(value, dict) else None
-    return found if isinstance(found, str) and found else None
+def _key(value: Any, key: str) -> str | None:
+    return key_or_none(value.get(key) if isinstance(value, dict) else None)
 
 
 def _json(value: Any) -> bytes:

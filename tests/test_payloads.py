@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from pipelines.land import Lander
+from pipelines.ops import hold_lock
 from pipelines.paths import PROJECT_ROOT
 from pipelines.records import EventRow, MarketRow, Origin, WindowRow
 from pipelines.source import kalshi_source
@@ -117,14 +118,16 @@ def typed(server_url: str, recorded: Recorded, simulator: Simulator, dbt_work: P
     project = Project(new_database(server_url), simulator, dbt_work)
     with patch.dict(os.environ, {"DLT_DATA_DIR": str(dbt_work / "dlt")}):
         warehouse = open_warehouse(project.database_url, Path("unused"))
-    Lander(warehouse).land(
-        kalshi_source(
-            events=_event_rows(recorded),
-            markets=_market_rows(recorded),
-            candlesticks=_window_rows(recorded),
-            series=iter(()),
+    with hold_lock(warehouse, wait=True) as connection:
+        lander = Lander(warehouse)
+        lander.create_tables(connection)
+        lander.land(
+            kalshi_source(
+                events=_event_rows(recorded),
+                markets=_market_rows(recorded),
+                candlesticks=_window_rows(recorded),
+            )
         )
-    )
     project.must("dbt", "run")
     return project
 

@@ -42,6 +42,9 @@ DEFAULTS: dict[str, object] = {
     "log_format": "text",
     "requests_per_package": 50,
     "seconds_per_package": 10.0,
+    "budget": None,
+    "on_failure": None,
+    "on_success": None,
 }
 
 EVENT = {"events": ["KXPRESPERSON-28"]}
@@ -115,6 +118,15 @@ SETTINGS = [
     pytest.param("rate", 1.5, "1.5", 2.5, "2.5", 3.5, id="rate"),
     pytest.param("attempts", 1, "1", 2, "2", 3, id="attempts"),
     pytest.param("timeout", 1.0, "1", 2.0, "2", 3.0, id="timeout"),
+    pytest.param("budget", "1m", '"1m"', "2m", "2m", "3m", id="budget"),
+    pytest.param(
+        *("on_failure", "http://a", '"http://a"', "http://b", "http://b", "http://c"),
+        id="on_failure",
+    ),
+    pytest.param(
+        *("on_success", "http://a", '"http://a"', "http://b", "http://b", "http://c"),
+        id="on_success",
+    ),
 ]
 
 

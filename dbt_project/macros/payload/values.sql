@@ -29,11 +29,31 @@
 {%- endmacro %}
 
 
+{# What is wrong with a text that an index holds: an index row has room for 2,700 bytes. #}
+{% macro length_problem(object, key) -%}
+    case
+        when length({{ object }} ->> '{{ key }}') > 500
+            then {{ complaint(object, key, '', '', 'has more than 500 characters') }}
+    end
+{%- endmacro %}
+
+
+{# A key as the loader reads it (key_or_none in pipelines/records.py); NULL where there is no usable one. #}
+{% macro key_text(object, key) -%}
+    case
+        when jsonb_typeof({{ object }} -> '{{ key }}') = 'string' and length({{ object }} ->> '{{ key }}') <= 500
+            then nullif({{ object }} ->> '{{ key }}', '')
+    end
+{%- endmacro %}
+
+
 {# What is wrong with a key: it must be a text that is not empty. #}
 {% macro key_problem(object, key) -%}
     case
         when jsonb_typeof({{ object }}) is distinct from 'object' then 'the answer is no object'
         when nullif({{ object }} ->> '{{ key }}', '') is null then '{{ key }} is missing'
+        -- as in pipelines/records.py: an index row holds no more
+        when length({{ object }} ->> '{{ key }}') > 500 then {{ complaint(object, key, '', '', 'is too long for a key') }}
         else {{ type_problem(object, key, 'string') }}
     end
 {%- endmacro %}

@@ -82,7 +82,7 @@ top_fields as (
     select
         new_objects.entity,
         new_objects.tier,
-        field.key as field_path,
+        left(field.key, 200) as field_path,
         field.value,
         new_objects.fetched_at
     from new_objects
@@ -101,7 +101,7 @@ inner_fields as (
         case
             when top_fields.field_path in ('custom_strike', 'product_metadata')
                 then top_fields.field_path || '.*'
-            else top_fields.field_path || '.' || field.key
+            else top_fields.field_path || '.' || left(field.key, 200)
         end as field_path,
         field.value,
         top_fields.fetched_at

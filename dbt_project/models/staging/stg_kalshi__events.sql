@@ -23,7 +23,8 @@ select
     tier,
     fetched_at,
     _dlt_load_id,
-    {%- for key in texts + ['event_ticker', 'fee_multiplier_override', 'exchange_index'] + booleans %}
+    {{ key_text('payload', 'event_ticker') }} as event_ticker,
+    {%- for key in texts + ['fee_multiplier_override', 'exchange_index'] + booleans %}
     payload ->> '{{ key }}' as {{ key }},
     {%- endfor %}
     {%- for key in texts_or_empty %}

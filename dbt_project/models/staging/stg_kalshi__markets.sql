@@ -25,7 +25,9 @@
     'occurrence_datetime', 'fee_waiver_expiration_time',
 ] -%}
 
-{%- set problems = [key_problem('payload', 'ticker'), key_problem('payload', 'event_ticker')] -%}
+{%- set problems = [
+    key_problem('payload', 'ticker'), key_problem('payload', 'event_ticker'), length_problem('payload', 'status'),
+] -%}
 {%- for key in prices -%}
     {%- do problems.append(price_problem(key ~ '_dollars', 'payload', key)) -%}
 {%- endfor -%}
@@ -69,8 +71,8 @@ select
     tier,
     fetched_at,
     _dlt_load_id,
-    payload ->> 'ticker' as market_ticker,
-    payload ->> 'event_ticker' as event_ticker,
+    {{ key_text('payload', 'ticker') }} as market_ticker,
+    {{ key_text('payload', 'event_ticker') }} as event_ticker,
     {%- for key in texts + numbers + integers.keys() | list + booleans %}
     payload ->> '{{ key }}' as {{ key }},
     {%- endfor %}

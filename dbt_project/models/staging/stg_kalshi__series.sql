@@ -20,7 +20,7 @@ select
     payload,
     fetched_at,
     _dlt_load_id,
-    payload ->> 'ticker' as series_ticker,
+    {{ key_text('payload', 'ticker') }} as series_ticker,
     {%- for key in texts %}
     {{ text_or_null('payload', key) }} as {{ key }},
     {%- endfor %}

@@ -1,0 +1,10 @@
+"""Dagster definitions: raw tables and dbt models as one asset graph.
+
+An optional extra, `pip install '.[dagster]'`. Nothing here loads or types by itself: it calls what
+`make load` and `make transform` call.
+"""
+
+from pipelines import cli
+
+# before dlt is imported, so that it reads the project's `.dlt/` and writes nothing into the home
+cli._use_project_settings()

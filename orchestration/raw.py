@@ -1,0 +1,146 @@
+"""The raw tables as assets: what dlt's source says of them, filled by `pipelines.load`."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dlt import DagsterDltTranslator
+from dagster_dlt.translator import DltResourceTranslatorData
+from dlt.extract import DltResource
+
+from orchestration.dbt_manifest import MANIFEST
+from orchestration.failures import failures_in_one_line
+from orchestration.pool import POOL
+from pipelines.commands import shown_problems
+from pipelines.load import load
+from pipelines.settings import load_settings
+from pipelines.source import CANDLESTICKS, EVENTS, MARKETS, SERIES, kalshi_source
+from pipelines.summary import LoadSummary, count
+from pipelines.timerange import parse_range
+from pipelines.warehouse import RAW_SCHEMA, database_url, open_warehouse, pgdata_dir
+
+FIRST_DAY = "2021-07-01"
+"""When trading began on Kalshi: there is nothing older to ask for."""
+
+DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC")
+
+DAYS_PER_RUN = 7
+"""How many days of a backfill share a run: typing costs a run more than landing a day does."""
+
+FIGURES = {
+    SERIES.name: ("series",),
+    EVENTS.name: ("events",),
+    MARKETS.name: ("markets", "unchanged", "selected", "gone"),
+    CANDLESTICKS.name: ("windows", "candles"),
+}
+"""Figures of a load's summary that stand with each table."""
+
+ALL_FIGURES = tuple(name for names in FIGURES.values() for name in names)
+
+
+def raw_key(table: str) -> dg.AssetKey:
+    """Key of a raw table: where it is in the warehouse."""
+    return dg.AssetKey([RAW_SCHEMA, table])
+
+
+DAYS_OF_CANDLES = raw_key("candlesticks_by_day")
+
+
+class RawTranslator(DagsterDltTranslator):
+    """Tables under their names in the warehouse, described once: in dbt's YAML."""
+
+    def get_asset_spec(self, data: DltResourceTranslatorData) -> dg.AssetSpec:
+        described: Mapping[str, Any] = MANIFEST["sources"][
+            f"source.kalshi.{RAW_SCHEMA}.{data.resource.name}"
+        ]
+        spec = super().get_asset_spec(data)
+        return spec.replace_attributes(
+            key=raw_key(data.resource.name),
+            # the translator's own is an asset for the API's side, which nobody makes
+            deps=[],
+            description=described["description"],
+            group_name=RAW_SCHEMA,
+            kinds={"dlt", "postgres"},
+        ).merge_attributes(
+            metadata={"dagster/column_schema": _columns(data.resource, described["columns"])}
+        )
+
+
+def _columns(resource: DltResource, described: Mapping[str, Any]) -> dg.TableSchema:
+    columns = resource.compute_table_schema()["columns"]
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                name,
+                type=str(column["data_type"]),
+                description=described.get(name, {}).get("description"),
+                constraints=dg.TableColumnConstraints(nullable=bool(column.get("nullable", True))),
+            )
+            for name, column in columns.items()
+        ]
+    )
+
+
+def _specs() -> list[dg.AssetSpec]:
+    translator = RawTranslator()
+    source = kalshi_source(series=(), events=(), markets=(), candlesticks=())
+    return [
+        # without a pipeline: making one writes its folder, and which one the warehouse decides
+        translator.get_asset_spec(DltResourceTranslatorData(resource=resource, pipeline=None))
+        for resource in source.resources.values()
+    ]
+
+
+@dg.multi_asset(name="load", specs=_specs(), pool=POOL)
+def raw_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    """`make load`: what the settings select, and its candles since the last load."""
+    summary = _load(context)
+    for table, figures in FIGURES.items():
+        yield dg.MaterializeResult(asset_key=raw_key(table), metadata=_metadata(summary, figures))
+
+
+@dg.multi_asset(
+    name="load_days",
+    specs=[
+        dg.AssetSpec(
+            DAYS_OF_CANDLES,
+            description="Candles of one day (UTC) of what the settings select: rows of "
+            "`candlesticks`. What is covered already is not asked for again.",
+            group_name=RAW_SCHEMA,
+            kinds={"dlt", "postgres"},
+        )
+    ],
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
+    pool=POOL,
+)
+def candlesticks_by_day(
+    context: dg.AssetExecutionContext,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """`make load` for days of the past."""
+    days = context.partition_time_window
+    summary = _load(context, since=days.start.isoformat(), until=days.end.isoformat())
+    yield dg.MaterializeResult(metadata=_metadata(summary, ALL_FIGURES))
+
+
+def _load(context: dg.AssetExecutionContext, **times: str) -> LoadSummary:
+    """One load. What can't be landed fails the step; what landed is kept."""
+    with failures_in_one_line():
+        # in a queue of Dagster's nobody runs it again by hand, so another load is waited for
+        settings = load_settings({"wait": True, **times})
+        wanted = parse_range(settings.since, settings.until, now=time.time())
+        summary = load(settings, wanted, open_warehouse(database_url(), pgdata_dir()))
+    context.log.info(str(summary))
+    if summary.problems:
+        problems = shown_problems(summary.problems)
+        more = len(summary.problems) - 1
+        raise dg.Failure(
+            f"not landed: {problems[0]}" + (f", and {count(more, 'thing')} more" if more else ""),
+            metadata={"problems": "\n".join(problems), **_metadata(summary, ALL_FIGURES)},
+        )
+    return summary
+
+
+def _metadata(summary: LoadSummary, figures: tuple[str, ...]) -> dict[str, float]:
+    return {name: getattr(summary, name) for name in (*figures, "requests", "seconds")}

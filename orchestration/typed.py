@@ -1,0 +1,119 @@
+"""The dbt models as assets and dbt's tests as their checks, by dagster-dbt."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject
+from dagster_dbt import dbt_assets as assets_of_dbt
+from dbt.version import __version__ as dbt_version
+from packaging.version import Version
+
+from orchestration.dbt_manifest import MANIFEST, TARGET
+from orchestration.failures import failures_in_one_line
+from orchestration.pool import POOL
+from orchestration.raw import DAYS_OF_CANDLES, raw_key
+from pipelines.paths import PROJECT_ROOT
+from pipelines.source import CANDLESTICKS
+from pipelines.transform import FAILED, WITHOUT_UNIT_TESTS
+from pipelines.warehouse import (
+    TRANSFORMER_ROLE,
+    Warehouse,
+    database_url,
+    open_warehouse,
+    pgdata_dir,
+)
+
+RUN_RESULTS = "run_results.json"
+
+MOST_FAILURES = 5
+"""How many failed models and tests are named."""
+
+
+class TypedTranslator(DagsterDbtTranslator):
+    """Models and sources under their names in the warehouse, so that a source of dbt is the raw
+    table that the loader fills."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return str(dbt_resource_props["schema"])
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if any(dep.asset_key == raw_key(CANDLESTICKS.name) for dep in spec.deps):
+            # the days of a backfill land in the same table
+            return spec.merge_attributes(deps=[DAYS_OF_CANDLES])
+        return spec
+
+
+class Dbt(DbtCliResource):
+    """dbt of this environment."""
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        """Known without `dbt --version`, which asks a package registry for newer ones."""
+        return Version(dbt_version)
+
+
+DBT = Dbt(
+    project_dir=str(PROJECT_ROOT),
+    profiles_dir=str(PROJECT_ROOT),
+    # need not be on the PATH: the environment need not be activated
+    dbt_executable=str(Path(sys.executable).with_name("dbt")),
+    global_config_flags=["--no-use-colors"],
+)
+
+
+# without a DbtProject: it would parse with the `dbt` on the PATH, and copy the whole checkout with
+# its environments and warehouses for a long selection
+@assets_of_dbt(
+    name="transform", manifest=MANIFEST, dagster_dbt_translator=TypedTranslator(), pool=POOL
+)
+def typed_tables(context: dg.AssetExecutionContext, dbt: Dbt) -> Iterator[Any]:
+    """`make transform`: type what landed, then test it."""
+    target = TARGET / "run"
+    (target / RUN_RESULTS).unlink(missing_ok=True)
+    with failures_in_one_line():
+        warehouse = open_warehouse(database_url(), pgdata_dir())
+    with _connection(warehouse.acting_as(TRANSFORMER_ROLE)):
+        build = dbt.cli(
+            ["build", *WITHOUT_UNIT_TESTS],
+            context=context,
+            target_path=target,
+            raise_on_error=False,
+        )
+    yield from build.stream()
+    if not build.is_successful():
+        raise dg.Failure(f"dbt build failed: {_failures(build)}")
+
+
+@contextmanager
+def _connection(warehouse: Warehouse) -> Iterator[None]:
+    """The variables that `profiles.yml` reads, set for the time of the block."""
+    before = dict(os.environ)
+    os.environ.update(warehouse.libpq_environment())
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _failures(build: DbtCliInvocation) -> str:
+    """The names of what failed, or why nothing ran."""
+    if not (build.target_path / RUN_RESULTS).exists():
+        return " ".join(str(build.get_error()).split())
+    results = json.loads((build.target_path / RUN_RESULTS).read_bytes())["results"]
+    failed = [r["unique_id"].split(".")[2] for r in results if r["status"] in FAILED]
+    more = f" and {len(failed) - MOST_FAILURES} more" if len(failed) > MOST_FAILURES else ""
+    return f"{', '.join(failed[:MOST_FAILURES])}{more}; the run's output says why"
