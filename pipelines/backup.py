@@ -112,7 +112,7 @@ def restore(warehouse: Warehouse, folder: Path) -> Restored:
     started = time.monotonic()
     if not (folder / CONTENTS).is_file():
         raise UsageError(f"restore {folder}: that is no backup; name a folder that `backup` wrote")
-    with hold_lock(warehouse, wait=False) as connection:
+    with hold_lock(warehouse, wait=False, role=None) as connection:
         _refuse_unless_empty(warehouse, connection)
         _make_room(connection)
         program = client_program("pg_restore", _major(connection))

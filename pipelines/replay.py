@@ -66,7 +66,8 @@ def replay(warehouse: Warehouse) -> str:
     Raises BusyError while a load runs, KalshiEltError when a model or a test fails.
     """
     started = time.monotonic()
-    with hold_lock(warehouse, wait=False) as connection:
+    # as the user, who reads and writes all of it, where there are roles
+    with hold_lock(warehouse, wait=False, role=None) as connection:
         transform(warehouse, ["--full-refresh"])
         tables = count(len(_keyed_tables(connection)), "table")
         kept = _kept(connection)
@@ -79,11 +80,12 @@ def verify(warehouse: Warehouse) -> list[Compared]:
     What is new is typed first, so that both are of the same loads. `settlements` is a view of the
     others, and not compared. Raises as `replay` does.
     """
-    with hold_lock(warehouse, wait=False) as connection:
+    # as the user, who reads and writes all of it, where there are roles
+    with hold_lock(warehouse, wait=False, role=None) as connection:
         if not _keyed_tables(connection):
             raise KalshiEltError("nothing is typed yet: run `make load && make transform` first")
         # without tests: rows that are wrong shall be found here
-        run_dbt(warehouse, ["--quiet", "run"])
+        run_dbt(warehouse, ["run"], quiet=True)
         tables = _keyed_tables(connection)
         for table in tables:
             _remember(connection, table)

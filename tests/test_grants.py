@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -78,7 +79,7 @@ def test_each_role_does_its_part_and_no_more(granted: Project) -> None:
     assert not may(reader, "create table kalshi.mine ()")
 
 
-def test_one_user_with_both_roles_runs_the_job(granted: Project) -> None:
+def test_one_user_with_both_roles_runs_the_job(granted: Project, tmp_path: Path) -> None:
     job = as_user(granted, "does_both")
 
     job.must("run", "--since", "1h")
@@ -86,6 +87,9 @@ def test_one_user_with_both_roles_runs_the_job(granted: Project) -> None:
     job.must("check")
     job.must("status")
     job.must("prune", "--raw-older-than", "1d")
+    job.must("replay", "--verify")
+    job.must("export", "--to", str(tmp_path / "export"))
+    job.must("backup", str(tmp_path / "backup"))
 
     owners = granted.query(
         "select schemaname, array_agg(distinct tableowner::text) from pg_tables "
