@@ -8,6 +8,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extras import Json
 
+from pipelines.sanitize import visible
 from pipelines.settings import LoadSettings
 from pipelines.summary import LoadSummary, count
 from pipelines.transform import DbtOutcome
@@ -71,7 +72,7 @@ class Job:
         lines = [*self.errors, *problems]
         if not lines:
             return None
-        return lines[0] + (f" (and {len(lines) - 1:,} more)" if len(lines) > 1 else "")
+        return visible(lines[0]) + (f" (and {len(lines) - 1:,} more)" if len(lines) > 1 else "")
 
     def fields(self) -> dict[str, object]:
         """The row, for machines."""
