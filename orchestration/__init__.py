@@ -7,4 +7,4 @@ An optional extra, `pip install '.[dagster]'`. Nothing here loads or types by it
 from pipelines import cli
 
 # before dlt is imported, so that it reads the project's `.dlt/` and writes nothing into the home
-cli._use_project_settings()
+cli.use_project_settings()

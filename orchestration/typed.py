@@ -21,7 +21,7 @@ from orchestration.pool import POOL
 from orchestration.raw import DAYS_OF_CANDLES, raw_key
 from pipelines.paths import PROJECT_ROOT
 from pipelines.source import CANDLESTICKS
-from pipelines.transform import FAILED, WITHOUT_UNIT_TESTS
+from pipelines.transform import FAILED, WITHOUT_UNIT_TESTS, require_raw_tables
 from pipelines.warehouse import (
     TRANSFORMER_ROLE,
     Warehouse,
@@ -31,6 +31,9 @@ from pipelines.warehouse import (
 )
 
 RUN_RESULTS = "run_results.json"
+
+SAID_BY_DBT = "Errors parsed from dbt logs:"
+"""What dagster-dbt's error has before dbt's own words."""
 
 MOST_FAILURES = 5
 """How many failed models and tests are named."""
@@ -85,6 +88,7 @@ def typed_tables(context: dg.AssetExecutionContext, dbt: Dbt) -> Iterator[Any]:
     (target / RUN_RESULTS).unlink(missing_ok=True)
     with failures_in_one_line():
         warehouse = open_warehouse(database_url(), pgdata_dir())
+        require_raw_tables(warehouse)
     with _connection(warehouse.acting_as(TRANSFORMER_ROLE)):
         build = dbt.cli(
             ["build", *WITHOUT_UNIT_TESTS],
@@ -112,7 +116,7 @@ def _connection(warehouse: Warehouse) -> Iterator[None]:
 def _failures(build: DbtCliInvocation) -> str:
     """The names of what failed, or why nothing ran."""
     if not (build.target_path / RUN_RESULTS).exists():
-        return " ".join(str(build.get_error()).split())
+        return " ".join(str(build.get_error()).rpartition(SAID_BY_DBT)[2].split())
     results = json.loads((build.target_path / RUN_RESULTS).read_bytes())["results"]
     failed = [r["unique_id"].split(".")[2] for r in results if r["status"] in FAILED]
     more = f" and {len(failed) - MOST_FAILURES} more" if len(failed) > MOST_FAILURES else ""

@@ -19,7 +19,7 @@ from pipelines.paths import PROJECT_ROOT, dlt_data_folder
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     verbose = "--verbose" in (sys.argv if argv is None else argv)
-    _use_project_settings()
+    use_project_settings()
     try:
         arguments = parse(argv)
         command: Callable[[argparse.Namespace], int] = arguments.command
@@ -42,7 +42,7 @@ def _fail(message: str, status: int, verbose: bool) -> int:
     return status
 
 
-def _use_project_settings() -> None:
+def use_project_settings() -> None:
     """dlt reads the project's `.dlt/`, writes nothing into the home folder, and logs nothing
     that the summary says better."""
     os.environ.setdefault("DLT_PROJECT_DIR", str(PROJECT_ROOT))

@@ -298,6 +298,29 @@ def test_a_warehouse_that_is_not_there_fails_the_step_without_its_password(
     assert "s3cret-w0rd" not in logs
 
 
+def test_typing_before_the_first_load_says_so(empty: Orchestrated, graph: Any) -> None:
+    models = [asset for asset in graph.get_all_asset_keys() if asset.path[0] != "kalshi_raw"]
+
+    result = empty.run("refresh", asset_selection=models)
+
+    [(step, message)] = failures(result).items()
+    assert (step, message.count("\n")) == ("transform", 0)
+    assert message.startswith("nothing has landed in ")
+
+
+def test_a_dbt_that_cant_begin_fails_the_step_in_dbts_words(empty: Orchestrated) -> None:
+    empty.must("refresh", asset_selection=[key(name) for name in RAW])
+    typed = importlib.import_module("orchestration.typed")
+    with patch.object(typed, "WITHOUT_UNIT_TESTS", ("--profile", "unheard-of")):
+        result = empty.run("refresh")
+
+    [(step, message)] = failures(result).items()
+    assert (step, message.count("\n")) == ("transform", 0)
+    assert message.startswith("dbt build failed: ")
+    assert "unheard-of" in message
+    assert len(message) < 300
+
+
 def test_a_failing_test_of_dbt_fails_the_step_and_its_check(empty: Orchestrated) -> None:
     empty.must("refresh")
     empty.project.query(WRONG_PRICES)
@@ -340,10 +363,11 @@ def test_a_load_waits_for_another_one(empty: Orchestrated) -> None:
     held.wait(10)
 
     result = empty.run("refresh", asset_selection=[key(name) for name in RAW])
+    finished = time.monotonic()
 
     other.join()
     assert result.success, failures(result)
-    assert ended and ended[0] < time.monotonic()
+    assert ended[0] < finished
 
 
 def test_the_schedule_refreshes_every_five_minutes(first: Orchestrated) -> None:

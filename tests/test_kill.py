@@ -44,7 +44,7 @@ NOT_COMPARED = ("fetched_at", "created_at", "updated_at")
 RUNNER = """
 import json, os, sys
 from pipelines import cli
-cli._use_project_settings()
+cli.use_project_settings()
 from pipelines import crawl, load
 crawl.OBJECTS_PER_PACKAGE = 60
 for line in sys.stdin:
