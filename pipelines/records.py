@@ -4,7 +4,7 @@ A payload stays the bytes that the API sent: it is split into objects, never rea
 values and written again, so every number keeps its spelling (`"0.0600"`, `4.9`).
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -138,13 +138,19 @@ def _decimal(value: Any) -> Decimal:
     return number if number.is_finite() else Decimal(0)
 
 
+LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
+"""The last one of year 9999, which Python's times end with; west of UTC that year ends later."""
+
+
 def unix_seconds(value: Any) -> int | None:
     """Unix seconds of an RFC 3339 text; None for anything else and for the zero time (year 1)."""
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
-    return int(moment.timestamp()) if moment.tzinfo and moment.year > 1 else None
+    if moment.tzinfo is None or moment.year <= 1:
+        return None
+    return min(int(moment.timestamp()), LAST_SECOND)
 
 
 def text_or_none(value: Any) -> str | None:
