@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pipelines.arguments import parse
 from pipelines.errors import KalshiEltError
 from pipelines.paths import PROJECT_ROOT, dlt_data_folder
+from pipelines.sanitize import visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(message: str, status: int, verbose: bool) -> int:
     if verbose:
-        traceback.print_exc()
-    print(f"kalshi-elt: {message}", file=sys.stderr)
+        # errors of libraries quote what the API sent
+        for line in traceback.format_exc().splitlines():
+            print(visible(line), file=sys.stderr)
+    print(f"kalshi-elt: {visible(message)}", file=sys.stderr)
     return status
 
 

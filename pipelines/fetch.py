@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import filterfalse
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import msgspec
 
 from pipelines.api import KalshiApi, Params
 from pipelines.errors import ApiError, BadRequestError, NoMoreAnswersError, NotFoundError
-from pipelines.plan import CandleRequest, batched
+from pipelines.plan import CandleRequest, batched, fits_a_list
 from pipelines.records import (
     HISTORICAL,
     LIVE,
@@ -26,7 +27,7 @@ from pipelines.records import (
     key_or_none,
     unix_seconds,
 )
-from pipelines.sanitize import visible
+from pipelines.sanitize import REPLACEMENT, is_sanitized, visible
 
 EVENTS_PAGE = 200
 """The most events in one answer (API.md 2.1)."""
@@ -44,11 +45,14 @@ EVENTS_ENDPOINT = "/events"
 MULTIVARIATE_ENDPOINT = "/events/multivariate"
 EVENT_ENDPOINT = "/events/{event_ticker}"
 MARKETS_ENDPOINT = "/markets"
+MARKET_ENDPOINT = "/markets/{ticker}"
 HISTORICAL_MARKETS_ENDPOINT = "/historical/markets"
+HISTORICAL_MARKET_ENDPOINT = "/historical/markets/{ticker}"
 CUTOFF_ENDPOINT = "/historical/cutoff"
 SERIES_LIST_ENDPOINT = "/series"
 SERIES_ENDPOINT = "/series/{series_ticker}"
 CANDLES_ENDPOINT = "/markets/candlesticks"
+MARKET_CANDLES_ENDPOINT = "/series/{series_ticker}/markets/{ticker}/candlesticks"
 HISTORICAL_CANDLES_ENDPOINT = "/historical/markets/{ticker}/candlesticks"
 
 
@@ -109,6 +113,10 @@ class _EventAnswer(msgspec.Struct):
     event: msgspec.Raw
 
 
+class _MarketAnswer(msgspec.Struct):
+    market: msgspec.Raw
+
+
 class _SeriesAnswer(msgspec.Struct):
     series: msgspec.Raw
 
@@ -134,7 +142,7 @@ class _CandlesAnswer(msgspec.Struct):
     markets: list[_MarketCandles] | None = None
 
 
-class _HistoricalCandlesAnswer(msgspec.Struct):
+class _SingleCandlesAnswer(msgspec.Struct):
     candlesticks: msgspec.Raw = NULL
 
 
@@ -145,10 +153,10 @@ def fetch_named_events(
 
     The list answer is preferred to `/events/{event_ticker}`: that one sends a zero
     `last_updated_ts` (API.md 5.2) and leaves out `primary_participant_key` (2.4). What the list
-    leaves out is asked for by itself, as only that says 404. Raises ApiError when the listing as a
-    whole gets no answer.
+    leaves out is asked for by itself, as only that says 404, and so is what fits no list. Raises
+    ApiError when the listing as a whole gets no answer.
     """
-    for some in batched(tickers, TICKERS_PER_REQUEST):
+    for some in batched(filter(fits_a_list, tickers), TICKERS_PER_REQUEST):
         listed: set[str | None] = set()
         try:
             for found in list_events(api, {"tickers": ",".join(some)}, nested=nested):
@@ -162,6 +170,8 @@ def fetch_named_events(
         for ticker in some:
             if ticker not in listed:
                 yield _single_event(api, ticker, nested)
+    for ticker in filterfalse(fits_a_list, tickers):
+        yield _single_event(api, ticker, nested)
 
 
 def guarded(what: str, outcomes: Iterable[Outcome]) -> Iterator[Outcome | Problem]:
@@ -201,11 +211,13 @@ def list_markets(
 def fetch_named_markets(
     api: KalshiApi, tickers: Sequence[str], *, tier: str = LIVE
 ) -> Iterator[MarketFound | Problem]:
-    """Those of the markets that the tier knows."""
-    for some in batched(tickers, TICKERS_PER_REQUEST):
+    """Those of the markets that the tier knows; what fits no list is asked for by itself."""
+    for some in batched(filter(fits_a_list, tickers), TICKERS_PER_REQUEST):
         for found in list_markets(api, {"tickers": ",".join(some)}, tier=tier):
             if isinstance(found, Problem) or found.row.market_ticker in some:
                 yield found
+    for ticker in filterfalse(fits_a_list, tickers):
+        yield from _single_market(api, ticker, tier)
 
 
 def fetch_series(
@@ -220,15 +232,20 @@ def fetch_series(
         yield from (row for row in rows if row.series_ticker in wanted)
         return
     for ticker in tickers:
-        path = SERIES_ENDPOINT.format(series_ticker=quote(ticker, safe=""))
-        try:
-            single = api.get(path, {}, _SeriesAnswer)
-        except NotFoundError:
-            yield Problem(
-                f"series {ticker}", "unknown to Kalshi (404); check the ticker's spelling"
-            )
-            continue
-        yield _series_row(single.series, _origin(SERIES_ENDPOINT, LIVE))
+        yield _single_series(api, ticker)
+
+
+def _single_series(api: KalshiApi, ticker: str) -> SeriesRow | Problem:
+    try:
+        path = SERIES_ENDPOINT.format(series_ticker=_in_path(ticker))
+        answer = api.get(path, {}, _SeriesAnswer)
+    except NotFoundError:
+        return Problem(f"series {ticker}", "unknown to Kalshi (404); check the ticker's spelling")
+    except NoMoreAnswersError:
+        raise
+    except ApiError as error:
+        return Problem(f"series {ticker}", str(error))
+    return _series_row(answer.series, _origin(SERIES_ENDPOINT, LIVE))
 
 
 def fetch_category(api: KalshiApi, category: str) -> list[SeriesRow]:
@@ -297,12 +314,8 @@ def _candles_by_market(api: KalshiApi, request: CandleRequest) -> tuple[dict[str
         "end_ts": request.end,
         "period_interval": request.interval_min,
     }
-    if request.tier == HISTORICAL:
-        (ticker,) = request.tickers
-        path = HISTORICAL_CANDLES_ENDPOINT.format(ticker=quote(ticker, safe=""))
-        single = api.get(path, params, _HistoricalCandlesAnswer)
-        origin = _origin(HISTORICAL_CANDLES_ENDPOINT, HISTORICAL)
-        return {ticker: _candle_list(path, single.candlesticks)}, origin
+    if request.tier == HISTORICAL or not fits_a_list(request.tickers[0]):
+        return _candles_of_one_market(api, request, params)
     params["market_tickers"] = ",".join(request.tickers)
     answer = api.get(CANDLES_ENDPOINT, params, _CandlesAnswer)
     answered = {
@@ -310,6 +323,24 @@ def _candles_by_market(api: KalshiApi, request: CandleRequest) -> tuple[dict[str
         for market in answer.markets or ()
     }
     return answered, _origin(CANDLES_ENDPOINT, LIVE)
+
+
+def _candles_of_one_market(
+    api: KalshiApi, request: CandleRequest, params: Params
+) -> tuple[dict[str, bytes], Origin]:
+    (ticker,) = request.tickers
+    is_historical = request.tier == HISTORICAL
+    endpoint = HISTORICAL_CANDLES_ENDPOINT if is_historical else MARKET_CANDLES_ENDPOINT
+    # any series will do in the live tier's path (API.md 2.7)
+    path = endpoint.format(series_ticker=_in_path(ticker), ticker=_in_path(ticker))
+    try:
+        answer = api.get(path, params, _SingleCandlesAnswer)
+    except NotFoundError:
+        if is_historical:
+            raise
+        # as the list of many would leave it out
+        return {}, _origin(endpoint, request.tier)
+    return {ticker: _candle_list(path, answer.candlesticks)}, _origin(endpoint, request.tier)
 
 
 def _candle_list(path: str, candlesticks: msgspec.Raw) -> bytes:
@@ -342,9 +373,17 @@ def _pages(
         query["cursor"] = page.cursor
 
 
+def _in_path(ticker: str) -> str:
+    """A ticker as a part of a path. Raises BadRequestError for the two names that lead elsewhere
+    however they are spelled: HTTP clients resolve `/events/..`, and `%2E%2E` too."""
+    if ticker in (".", ".."):
+        raise BadRequestError(f"{ticker} can't be asked for: as a part of an address it is none")
+    return quote(ticker, safe="")
+
+
 def _single_event(api: KalshiApi, ticker: str, nested: bool) -> Listing | Problem:
-    path = EVENT_ENDPOINT.format(event_ticker=quote(ticker, safe=""))
     try:
+        path = EVENT_ENDPOINT.format(event_ticker=_in_path(ticker))
         answer = api.get(path, {"with_nested_markets": str(nested).lower()}, _EventAnswer)
     except NotFoundError:
         return Problem(
@@ -358,6 +397,21 @@ def _single_event(api: KalshiApi, ticker: str, nested: bool) -> Listing | Proble
     return _listing(answer.event, _origin(EVENT_ENDPOINT, LIVE))
 
 
+def _single_market(api: KalshiApi, ticker: str, tier: str) -> Iterator[MarketFound | Problem]:
+    """The market, unless the tier does not know it."""
+    endpoint = HISTORICAL_MARKET_ENDPOINT if tier == HISTORICAL else MARKET_ENDPOINT
+    try:
+        answer = api.get(endpoint.format(ticker=_in_path(ticker)), {}, _MarketAnswer)
+    except NotFoundError:
+        return
+    except NoMoreAnswersError:
+        raise
+    except ApiError as error:
+        yield Problem(f"market {ticker}", str(error))
+        return
+    yield _market_found(answer.market, _origin(endpoint, tier))
+
+
 def _listing(event: msgspec.Raw, origin: Origin) -> Listing | Problem:
     """Split an event object into its own row and one row for each nested market."""
     try:
@@ -366,8 +420,12 @@ def _listing(event: msgspec.Raw, origin: Origin) -> Listing | Problem:
     except msgspec.ValidationError as error:
         return Problem(f"an event of {origin.endpoint}", f"is no event object ({error})")
     members.pop("markets", None)
+    payload = msgspec.json.encode(members)
+    if any("\ufffd" in name for name in members) and is_sanitized(bytes(event)):
+        # reading the names took the mark from a replacement in one of them
+        payload = payload.replace("\ufffd".encode(), REPLACEMENT)
     return Listing(
-        EventRow(key_or_none(view.event_ticker), msgspec.json.encode(members), origin),
+        EventRow(key_or_none(view.event_ticker), payload, origin),
         key_or_none(view.series_ticker),
         tuple(_market_found(market, origin) for market in view.markets or ()),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from typing import TypeVar
+from urllib.parse import quote
 
 from pipelines.records import HISTORICAL, LIVE
 from pipelines.timerange import MINUTE
@@ -18,10 +19,14 @@ Item = TypeVar("Item")
 MAX_TICKERS = 100
 """The most markets in one batch request (API.md 2.6)."""
 
+LONGEST_LISTED = 75
+"""Characters of a ticker, as an address spells it, that may share a list with others: 100 of them
+and the commas make 7.8 kB, servers take 8. Kalshi's have up to 57 (API.md 2.4)."""
+
 MAX_PERIODS = 10_000
 """The most tickers times requested periods in one batch request, whatever comes back (2.6)."""
 
-MAX_HISTORICAL_PERIODS = 5_000
+MAX_SINGLE_PERIODS = 5_000
 """The most requested periods in one request for one market (2.7, 2.12)."""
 
 NEARLY = 0.97
@@ -59,14 +64,21 @@ class CandleRequest:
     tier: str = LIVE
 
 
+def fits_a_list(ticker: str) -> bool:
+    """Whether a ticker can be asked for in a comma list: one with a comma would ask for others,
+    and one that is too long would cost all that are asked for with it."""
+    return "," not in ticker and len(quote(ticker, safe="")) <= LONGEST_LISTED
+
+
 def plan_requests(windows: Iterable[Window], interval_min: int) -> list[CandleRequest]:
     """Requests that cover every window once, within the caps."""
-    found = list(windows)
-    live = [window for window in found if window.tier == LIVE]
-    historical = [window for window in found if window.tier == HISTORICAL]
+    shared: list[Window] = []
+    alone: list[Window] = []
+    for window in windows:
+        (shared if window.tier == LIVE and fits_a_list(window.ticker) else alone).append(window)
     return [
-        *(request for cluster in _clusters(live, interval_min) for request in cluster),
-        *_single_requests(historical, interval_min),
+        *(request for cluster in _clusters(shared, interval_min) for request in cluster),
+        *_single_requests(alone, interval_min),
     ]
 
 
@@ -139,12 +151,12 @@ def _sweep(group: list[Window], end: int, interval_min: int) -> Iterator[CandleR
 
 
 def _single_requests(windows: Iterable[Window], interval_min: int) -> Iterator[CandleRequest]:
-    """The historical tier takes one market a request."""
-    reach = MAX_HISTORICAL_PERIODS * interval_min * MINUTE
+    """One market a request: the historical tier takes no more, nor a ticker that fits no list."""
+    reach = MAX_SINGLE_PERIODS * interval_min * MINUTE
     for window in windows:
         for start in range(window.start, window.end, reach):
             end = min(start + reach, window.end)
-            yield CandleRequest((window.ticker,), start, end, interval_min, HISTORICAL)
+            yield CandleRequest((window.ticker,), start, end, interval_min, window.tier)
 
 
 def retry_in_historical(request: CandleRequest, tickers: Iterable[str]) -> list[CandleRequest]:

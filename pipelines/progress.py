@@ -11,6 +11,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.sanitize import visible
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -32,7 +34,7 @@ class Log:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             line = json.dumps({"time": now, "message": message, **fields}, default=str)
         else:
-            line = message
+            line = visible(message)
         print(line, file=sys.stderr, flush=True)
 
     @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sanitize import is_sanitized, sanitize
+from pipelines.sanitize import DEEPEST, flatten, is_sanitized, sanitize
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,37 @@ def test_every_other_letter_of_a_text_is_kept(text: str) -> None:
     clean = sanitize(json.dumps(text).encode())
 
     assert json.loads(clean) == expected
+
+
+def cut(value: Any, levels: int = DEEPEST) -> Any:
+    """What `flatten` is to make of a value, told by recursion."""
+    if not isinstance(value, list | dict):
+        return value
+    if levels == 0:
+        return "\ufffd"
+    if isinstance(value, list):
+        return [cut(inner, levels - 1) for inner in value]
+    return {name: cut(inner, levels - 1) for name, inner in value.items()}
+
+
+brackets = st.text('[]{}\\":,x', max_size=6)
+
+
+@settings(deadline=None)
+@given(inner=documents(brackets), text=brackets, levels=st.integers(DEEPEST - 6, DEEPEST + 6))
+def test_what_is_nested_too_deep_is_one_replacement(inner: Any, text: str, levels: int) -> None:
+    value = inner
+    for number in range(levels):
+        value = [text, value, text] if number % 2 else {text: value, "last": [text]}
+    payload = json.dumps(value).encode()
+
+    flat = flatten(payload)
+
+    assert json.loads(flat) == cut(value)
+    assert is_sanitized(flat) == (cut(value) != value)
+    assert flatten(flat) == flat
+
+
+def test_what_never_ends_stays_no_json() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(flatten(b"[" * 5_000))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from . import shapes
 from .answers import (
@@ -72,7 +72,7 @@ class Api:
         if len(path) > 1 and path.endswith("/"):
             query_text = f"?{urlencode(query)}" if query else ""
             return Answer(301, b"", headers={"Location": PREFIX + path.rstrip("/") + query_text})
-        parts = path.strip("/").split("/")
+        parts = [unquote(part) for part in path.strip("/").split("/")]
         with self.exchange.lock:
             try:
                 for pattern, handler in self._routes():

@@ -104,10 +104,14 @@
 {% endmacro %}
 
 
-{# `any (array[...])` of texts. #}
+{#
+    `any (array[...])` of texts, which may be anything that the API sends. JSON's escapes are those of
+    E'...': so a backslash ends no literal, whatever the server's standard_conforming_strings, and
+    what does things to a terminal stands in dbt's log as an escape.
+#}
 {% macro any_of(values) -%}
     any (array[
-        {%- for value in values %}'{{ value | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
+        {%- for value in values %}E'{{ tojson(value)[1:-1] | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
     ]::text[])
 {%- endmacro %}
 
