@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pipelines.chart.data import DAY, Chart, EventChart, MarketChart, Period, Span
 
@@ -62,6 +63,9 @@ DARK = Theme(
 
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (7, 3), (2, 2))
 """Lengths of strokes and gaps in pixels; the first is a line without gaps."""
+
+NEW_YORK = ZoneInfo("America/New_York")
+"""Where days end at midnight."""
 
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, Liberation Sans, sans-serif"
 
@@ -403,7 +407,11 @@ def describe(chart: Chart) -> str:
 
 
 def _range(span: Span) -> str:
-    return f"{moment_text(span.since, 1)} to {moment_text(span.until, 1)} UTC"
+    if span.interval == DAY:
+        # the first day that ends after `since`, the last that ended by `until`
+        first, last = (moment.astimezone(NEW_YORK) for moment in (span.since, span.until))
+        return f"{first:%-d %b %Y} to {last - timedelta(days=1):%-d %b %Y}"
+    return f"{_moment_text(span.since)} to {_moment_text(span.until)} UTC"
 
 
 def _left_out(chart: Chart) -> str:
@@ -422,17 +430,7 @@ def key_of(chart: Chart) -> str:
     )
 
 
-def period_text(end: datetime, interval: int) -> str:
-    """A period by its end; a day, which ends at midnight in New York, by its date."""
-    if interval == DAY:
-        return f"{end - timedelta(hours=12):%-d %b %Y}"
-    return f"{moment_text(end, interval)} UTC"
-
-
-def moment_text(moment: datetime, interval: int) -> str:
-    """A moment in UTC, or the day that ended then where periods are days."""
-    if interval == DAY:
-        return period_text(moment, DAY)
+def _moment_text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%-d %b %Y %H:%M}"
 
 
