@@ -49,10 +49,6 @@ transform: setup ## type and test what landed: dbt build
 run: setup ## one job, as for a schedule: load, then transform, recorded in kalshi_ops.runs
 	@$(ELT) run $(ARGS)
 
-.PHONY: chart
-chart: setup ## draw an event or a market: make chart ARGS="TICKER [--png] [--terminal]"
-	@$(ELT) chart $(ARGS)
-
 .PHONY: export
 export: setup ## write the typed tables as files: make export ARGS="--to DIR [--format csv]"
 	@$(ELT) export $(ARGS)

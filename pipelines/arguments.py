@@ -67,9 +67,6 @@ def _build_parser() -> argparse.ArgumentParser:
         "status", commands.status_command, "what is in the warehouse, how new, and what is missing"
     )
     _add_status_arguments(status)
-    _add_chart_arguments(
-        add("chart", commands.chart_command, "draw an event or a market: HTML, PNG or the terminal")
-    )
     prune = add("prune", commands.prune_command, "remove raw windows of candles that are typed")
     prune.add_argument(
         "--raw-older-than",
@@ -132,28 +129,6 @@ def _add_ways_out(add: Callable[..., argparse.ArgumentParser]) -> None:
     replay.add_argument(
         "--verify", action="store_true", help="prove that they are the same as before"
     )
-
-
-def _add_chart_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ticker", metavar="TICKER", help="of an event or a market")
-    parser.add_argument(
-        "--since",
-        metavar="TIME",
-        help="ISO date or time, or how long ago (24h, 7d); default: all there is, 30 days at most",
-    )
-    parser.add_argument("--until", metavar="TIME", help="the same; default: the newest candle")
-    parser.add_argument(
-        "--interval",
-        type=int,
-        metavar="MINUTES",
-        help="length of a period; default: the shortest of 1, 5, 15, 60, 1440 that can be seen",
-    )
-    parser.add_argument(
-        "--top", type=int, default=12, metavar="N", help="the N likeliest markets; default 12"
-    )
-    parser.add_argument("--to", metavar="FILE", help="HTML file to write; default: TICKER.html")
-    parser.add_argument("--png", action="store_true", help="a picture beside the HTML file")
-    parser.add_argument("--terminal", action="store_true", help="draw here, write no file")
 
 
 def _add_status_arguments(parser: argparse.ArgumentParser) -> None:

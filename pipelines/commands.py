@@ -6,7 +6,6 @@ What takes long to import (dlt 2 s, dbt 1 s, pyarrow 1 s) is imported by the com
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -153,34 +152,6 @@ def _check_promises(warehouse: Warehouse, arguments: argparse.Namespace) -> int:
     )
     print("\n".join(lines) or "all promises are kept")
     return 1 if lines else 0
-
-
-def chart_command(arguments: argparse.Namespace) -> int:
-    from pipelines.chart.data import Wanted, read_chart
-    from pipelines.chart.files import write_chart
-    from pipelines.chart.terminal import render_terminal
-    from pipelines.timerange import parse_moment
-
-    now = time.time()
-    since, until = (
-        parse_moment(name, value, now) if (value := getattr(arguments, name)) else None
-        for name in ("since", "until")
-    )
-    if arguments.interval is not None and arguments.interval < 1:
-        raise UsageError("--interval must be a number of minutes, 1 or more")
-    if arguments.top < 1:
-        raise UsageError("--top must be 1 or more")
-    wanted = Wanted(arguments.ticker, since, until, arguments.interval, arguments.top)
-    with _warehouse().connect() as connection:
-        chart = read_chart(connection, wanted)
-    if arguments.terminal:
-        size = shutil.get_terminal_size((100, 30))
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        print(render_terminal(chart, size.columns, size.lines - 2, colour=colour))
-        return 0
-    for path in write_chart(chart, arguments.to, has_picture=arguments.png):
-        print(f"chart: {path}")
-    return 0
 
 
 def prune_command(arguments: argparse.Namespace) -> int:
