@@ -43,11 +43,11 @@ LIGHT = Theme(
     ink="#1c1d1f",
     soft="#5d6068",
     grid="#e6e6e1",
-    rising="#0a62a5",
+    rising="#00529b",
     falling="#c2500a",
     band="#b9c4d0",
     volume="#8a919c",
-    hues=("#0a62a5", "#c2500a", "#00805c", "#a2457f", "#33363b"),
+    hues=("#00529b", "#c2500a", "#007a57", "#c46b9f", "#33363b"),
 )
 DARK = Theme(
     paper="#16181b",
@@ -58,7 +58,7 @@ DARK = Theme(
     falling="#ff9248",
     band="#465362",
     volume="#767d88",
-    hues=("#62b2f2", "#ff9248", "#3ecf9f", "#e79cc7", "#dcdcd8"),
+    hues=("#62b2f2", "#ff9248", "#2fb98b", "#e79cc7", "#dcdcd8"),
 )
 
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (7, 3), (2, 2))

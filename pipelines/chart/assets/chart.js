@@ -55,8 +55,9 @@
       this.rows = rows;
       this.lines = this.names.map((_, number) => rows.filter((row) => (row.m ?? 0) === number));
       const times = rows.flatMap((row) => (row.s === undefined ? [row.t] : [row.s, row.t]));
-      this.first = times.reduce((a, b) => Math.min(a, b));
       this.last = times.reduce((a, b) => Math.max(a, b));
+      const first = times.reduce((a, b) => Math.min(a, b));
+      this.first = first < this.last ? first : first - this.interval * 60000;
       this.shown = null;
       this.fingers = new Map();
     }
