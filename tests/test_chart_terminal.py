@@ -71,7 +71,7 @@ def test_a_line_has_a_gap_where_its_value_is_unknown() -> None:
     text = render_terminal(chart, 80, 24, colour=False)
 
     (drawn,) = [one for one in text.splitlines() if "aaaa" in one]
-    assert re.search(r"┤a{20,30} {20,30}a{15,30}│", drawn), drawn
+    assert re.search(r"│a{20,30} {20,30}a{15,30}│", drawn), drawn
 
 
 def test_hostile_names_stay_on_their_line_and_can_do_nothing() -> None:
@@ -119,7 +119,8 @@ def test_bins_keep_first_last_extremes_and_sums() -> None:
 
     first, second = bins_of(periods, most=2)
 
-    assert (first.open, first.high, first.low, first.close) == (0.30, 0.41, 0.19, 0.40)
+    assert (first.open, first.close) == (0.30, 0.40)
+    assert (first.high, first.low) == pytest.approx((0.41, 0.19))
     assert (first.volume, first.end) == (3, periods[2].end)
     assert (second.open, second.high, second.probability) == (None, None, 0.32)
     assert len(bins_of(periods, most=50)) == 5

@@ -122,8 +122,9 @@ def _candles_plot(bins: Sequence[Bin], width: int, height: int) -> str:
     prices = [value for one in candles for value in (one.low, one.high)]
     prices += [one.probability for one in quiet]
     _price_axis(plot, [value for value in prices if value is not None])
-    first, *_, last = _dates([bins[0], *bins])
-    plot.xlim(first, last)
+    # one alone stands in the middle
+    margin = timedelta(days=len(bins) == 1)
+    plot.xlim(_date(bins[0].end - margin), _date(bins[-1].end + margin))
     plot.xticks([], [])
     return _finished(plot)
 
@@ -135,14 +136,19 @@ def _volume_plot(bins: Sequence[Bin], width: int) -> str:
     most = max(one.volume for one in bins) or 1
     plot.ylim(0, most)
     plot.yticks([0, most], [f"{0:>6}", f"{_short(most):>6}"])
-    plot.xlim(0, len(bins) - 1)
+    margin = int(len(bins) == 1)
+    plot.xlim(-margin, len(bins) - 1 + margin)
     ticks = _spread(range(len(bins)), width)
     plot.xticks(ticks, _time_labels([bins[place].end for place in ticks]))
     return _finished(plot)
 
 
 def _dates(bins: Iterable[Bin]) -> list[str]:
-    return [one.end.strftime(DATE_FORMAT) for one in bins]
+    return [_date(one.end) for one in bins]
+
+
+def _date(moment: datetime) -> str:
+    return moment.strftime(DATE_FORMAT)
 
 
 def _event_plot(chart: EventChart, width: int, height: int, colour: bool) -> str:

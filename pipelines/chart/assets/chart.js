@@ -133,11 +133,12 @@
     /** Shows a range of that length that begins there, as far as there is data. */
     show(since, length) {
       const all = this.last - this.first;
-      const wanted = Math.max(length, Math.min(all, CLOSEST * this.interval * 60000));
+      const least = Math.min(all, CLOSEST * this.interval * 60000);
+      const wanted = Math.max(Math.round(length), least);
       if (wanted >= all) {
         this.shown = null;
       } else {
-        const start = Math.min(Math.max(since, this.first), this.last - wanted);
+        const start = Math.min(Math.max(Math.round(since), this.first), this.last - wanted);
         this.shown = [start, start + wanted];
       }
       this.frame ??= requestAnimationFrame(() => {
