@@ -240,6 +240,33 @@ def plot_box(tab: Tab) -> dict[str, float]:
     return box
 
 
+def note_at(tab: Tab, share: float) -> str:
+    """What the note says when the mouse is at that share of the width of the axis of time."""
+    x, y = tab.run(f"""(() => {{
+        const {{ view, canvas }} = document.querySelector("figure").chart;
+        const box = canvas.getBoundingClientRect();
+        return [box.left + view.origin()[0] + view.width() * {share}, box.top + 50];
+    }})()""")
+    mouse(tab, "mouseMoved", x, y)
+    text: str = tab.run(
+        "[...document.querySelectorAll('[data-note] :is(b, bdi, span)')]"
+        ".map((one) => one.textContent).join('\\n')"
+    )
+    return text
+
+
+def swipe(tab: Tab, y: float, steps: list[tuple[float, ...]]) -> None:
+    """Move a finger for each number of a step, from the first step to the last."""
+    for kind, places in [
+        ("touchStart", steps[0]),
+        *(("touchMove", places) for places in steps[1:]),
+        ("touchEnd", ()),
+    ]:
+        points = [{"x": x, "y": y, "id": finger} for finger, x in enumerate(places)]
+        tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+    settle(tab)
+
+
 @needs_chromium
 @pytest.mark.parametrize("chart", CHARTS)
 def test_it_is_drawn_within_its_policy_and_asks_for_nothing(
@@ -381,6 +408,60 @@ def test_the_mouse_drags_and_zooms_and_shows_values(tab: Tab, tmp_path: Path) ->
     assert "Implied probability" in note and "32%" in note
     mouse(tab, "mouseMoved", x, box["bottom"] + 100)
     assert tab.run("document.querySelector('[data-note]').hidden")
+
+
+@needs_chromium
+def test_the_note_tells_periods_with_and_without_trades(tab: Tab, tmp_path: Path) -> None:
+    periods = [traded(1, 0.3, 0.4, volume=2.5), *(period(minute) for minute in range(2, 101))]
+    show(tab, tmp_path, page_html(market_chart(periods)))
+
+    assert note_at(tab, 0.005).splitlines() == [
+        "10 Nov 2026 00:01 UTC",
+        *("Implied probability", "32%", "Bid, ask", "30%, 34%", "Last trade", "40%"),
+        *("Open, close", "30%, 40%", "Low, high", "29%, 41%", "Contracts", "2.5"),
+    ]
+    assert note_at(tab, 0.505).splitlines() == [
+        "10 Nov 2026 00:51 UTC",
+        *("Implied probability", "32%", "Bid, ask", "30%, 34%", "Last trade", "33%"),
+        *("Contracts", "0"),
+    ]
+
+
+@needs_chromium
+def test_the_note_of_an_event_has_its_lines_in_order(tab: Tab, tmp_path: Path) -> None:
+    lines = [line(0, [0.2, 0.2]), line(1, [0.6, 0.1]), line(2, [0.5, None])]
+    show(tab, tmp_path, page_html(event_chart(lines)))
+
+    assert note_at(tab, 0.52).splitlines() == [
+        "10 Nov 2026 00:05 UTC",
+        *("Candidate 1", "60%", "Candidate 2", "50%", "Candidate 0", "20%"),
+    ]
+
+
+@needs_chromium
+def test_days_are_told_by_their_date_in_new_york(tab: Tab, tmp_path: Path) -> None:
+    # 14 Nov ends on the 15th at 05:00 UTC
+    days = [traded(5 * 60 + 1440 * day, 0.3, 0.4, volume=day) for day in range(1, 11)]
+    show(tab, tmp_path, page_html(market_chart(days, interval=1440)))
+
+    lines = note_at(tab, 0.45).splitlines()
+    assert lines[0] == "14 Nov 2026"
+    assert lines[-1] == "5"
+
+
+@needs_chromium
+def test_fingers_pan_and_pinch(tab: Tab, tmp_path: Path) -> None:
+    tab.look(width=390, height=844)
+    show(tab, tmp_path, page_html(event_chart()))
+    first, last = tab.run(RANGE)
+    top = plot_box(tab)["top"] + 100
+
+    swipe(tab, top, [(150, 200), (140, 210), (120, 230), (100, 250)])
+    since, until = tab.run(RANGE)
+    assert (until - since) / (last - first) == pytest.approx(1 / 3, rel=0.05)
+    swipe(tab, top, [(150,), (180,), (210,)])
+    assert tab.run(RANGE)[0] < since
+    assert tab.run("document.querySelector('figure').chart.fingers.size") == 0
 
 
 @needs_chromium

@@ -140,7 +140,9 @@ def _legend(chart: EventChart) -> str:
         "</label>"
         for number, line in enumerate(chart.lines)
     )
-    return f"<fieldset><legend>Markets, with their latest</legend>\n{labels}\n</fieldset>\n"
+    return (
+        f"<fieldset><legend>Markets and their latest probability</legend>\n{labels}\n</fieldset>\n"
+    )
 
 
 def _swatch(number: int) -> str:

@@ -267,7 +267,7 @@ def _by_line(numbers: list[int], values: list[Any]) -> Spec:
 
 def _add_legend(spec: Spec, chart: EventChart) -> None:
     """A legend within the picture; a page has one of its own."""
-    names = [f"{shortened(line.name, 40)}  {percent(line.latest)}" for line in chart.lines]
+    names = [f"{shortened(line.name, 40)}, {percent(line.latest)}" for line in chart.lines]
     spec["params"].append({"name": "names", "value": names})
     legend = {
         "labelExpr": "names[datum.value]",

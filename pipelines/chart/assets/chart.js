@@ -297,13 +297,21 @@
     }
 
     marketAt(time) {
-      // a candle is drawn before the end of its period, quotes from there on
       const place = lastBefore(this.rows, time);
       const next = this.rows[place + 1];
-      const row = next && next.s < time ? next : this.rows[place];
+      // a candle is drawn before the end of its period, quotes from there on
+      if (next && next.s < time) return this.periodLines(next, next.t);
+      const row = this.rows[place];
       if (!row) return [];
+      const { b, a, x, p } = row;
+      const length = this.interval * 60000;
+      // a period without a row is one without a trade, in which quotes stayed
+      return this.periodLines({ b, a, x, p }, row.t + Math.ceil((time - row.t) / length) * length);
+    }
+
+    periodLines(row, end) {
       const lines = [
-        noteTitle(periodText(row.t, this.interval)),
+        noteTitle(periodText(end, this.interval)),
         noteLine("Implied probability", percent(row.p)),
         noteLine("Bid, ask", `${percent(row.b)}, ${percent(row.a)}`),
         noteLine("Last trade", percent(row.x)),
