@@ -121,6 +121,10 @@ lock: ## write the lock files anew, with uv
 docs: setup ## write the dbt docs as one HTML file
 	@$(ELT) docs
 
+.PHONY: site
+site: setup ## write a static site with charts into site/: make site ARGS="--to DIR --event EVENT"
+	@$(ELT) site $(ARGS)
+
 .PHONY: docs-serve
 docs-serve: docs ## show the docs on http://127.0.0.1:8080 (or PORT=)
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory target/docs

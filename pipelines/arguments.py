@@ -92,6 +92,9 @@ def _build_parser() -> argparse.ArgumentParser:
     schedule.add_argument("--image", metavar="NAME", help="docker, kubernetes: the image")
     schedule.add_argument("--to", metavar="FOLDER", help="write the files there, print none")
     _add_ways_out(add)
+    _add_site_arguments(
+        add("site", commands.site_command, "write the warehouse as a static site, charts and all")
+    )
     add(
         "grant",
         commands.grant_command,
@@ -128,6 +131,37 @@ def _add_ways_out(add: Callable[..., argparse.ArgumentParser]) -> None:
     replay = add("replay", commands.replay_command, "rebuild all typed tables from raw alone")
     replay.add_argument(
         "--verify", action="store_true", help="prove that they are the same as before"
+    )
+
+
+def _add_site_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", default="site", metavar="DIR", help="a new folder, or a site's; default site"
+    )
+    parser.add_argument(
+        "--event",
+        action="append",
+        dest="events",
+        default=[],
+        metavar="EVENT",
+        help="an event that gets a page, by its ticker; repeatable; default: the most traded ones",
+    )
+    parser.add_argument(
+        "--events",
+        type=int,
+        dest="most",
+        default=200,
+        metavar="N",
+        help="how many of the most traded events get a page; default 200",
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", help="where charts begin: ISO date or time, or how long ago"
+    )
+    parser.add_argument(
+        "--no-docs",
+        action="store_false",
+        dest="has_docs",
+        help="leave the dbt docs out, which take ten seconds and a role that may read all schemas",
     )
 
 

@@ -70,7 +70,8 @@ def write_site(warehouse: Warehouse, folder: Path, wish: Wish) -> Built:
             _stage_events(site_folder, connection, site, wish)
             if site.has_docs:
                 # the catalog's own moment: dbt reads it on a connection of its own
-                site_folder.stage("docs/index.html", write_docs(warehouse, quiet=True).read_bytes())
+                page = write_docs(warehouse, quiet=True)
+                site_folder.stage("docs/index.html", pages.docs(page.read_text("utf-8")))
             site_folder.stage("calibration.html", site.calibration())
             site_folder.stage("quality.html", site.quality())
             site_folder.stage("search-index.js", pages.search_index(data))
@@ -95,9 +96,7 @@ def _stage_assets(folder: SiteFolder) -> None:
     folder.stage("assets/charts.js", javascript())
 
 
-def _stage_events(
-    folder: SiteFolder, connection: Connection, site: pages.Site, wish: Wish
-) -> None:
+def _stage_events(folder: SiteFolder, connection: Connection, site: pages.Site, wish: Wish) -> None:
     for event in read_events(connection, site.data):
         figure = _figure(connection, site.data, event.line.ticker, wish.since)
         folder.stage(pages.event_path(event.line.ticker), site.event(event, figure))
@@ -106,4 +105,6 @@ def _stage_events(
 def _figure(
     connection: Connection, data: SiteData, ticker: str, since: int | None
 ) -> Markup | None:
-    raise NotImplementedError
+    """The event's chart as HTML, which the chart's own module escapes; None without candles."""
+    chart = read_chart(connection, Wanted(ticker, since=since, top=DRAWN_MARKETS))
+    return Markup(figure_html(chart))

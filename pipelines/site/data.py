@@ -535,13 +535,13 @@ def read_site(
     """
     version = versions.version_of(connection)
     versions.require(version, str(warehouse))
-    ((moment, are_marts_missing, has_events),) = _select(
-        connection, FOUND, {"marts": list(MARTS)}
-    )
+    ((moment, are_marts_missing, has_events),) = _select(connection, FOUND, {"marts": list(MARTS)})
     if are_marts_missing:
         has_landed = version is not None and _select(connection, HAS_LANDED)[0][0]
         if has_events or has_landed:
-            raise KalshiEltError(f"{warehouse} has no tables for a site yet: run `make transform` first")
+            raise KalshiEltError(
+                f"{warehouse} has no tables for a site yet: run `make transform` first"
+            )
         _refuse_missing(wanted, ())
         return _nothing(moment)
     lines = tuple(
@@ -556,13 +556,17 @@ def read_site(
         newest_answer=_select(connection, NEWEST_ANSWER)[0][0],
         lines=lines,
         candles=tuple(CandleCount(*row) for row in _select(connection, _candles(connection))),
-        settled=tuple(Settled(*row) for row in _select(connection, SETTLED, {"most": MOST_SETTLED})),
+        settled=tuple(
+            Settled(*row) for row in _select(connection, SETTLED, {"most": MOST_SETTLED})
+        ),
         calibration=tuple(CalibrationRow(*row) for row in _select(connection, CALIBRATION)),
         quality=Quality(
             coverage=coverage,
             gaps=tuple(Gap(*row) for row in _select(connection, GAPS, {"most": MOST_GAPS})),
             rejects=_select(connection, REJECTS_IN_ALL)[0][0],
-            reasons=tuple(Reason(*row) for row in _select(connection, REJECTS, {"most": MOST_REASONS})),
+            reasons=tuple(
+                Reason(*row) for row in _select(connection, REJECTS, {"most": MOST_REASONS})
+            ),
             fields=tuple(Field(*row) for row in _select(connection, FIELDS, {"most": MOST_FIELDS})),
             runs=tuple(Run(*row) for row in _select(connection, RUNS, {"most": MOST_RUNS})),
         ),
@@ -606,7 +610,7 @@ def _refuse_missing(wanted: Collection[str], lines: Sequence[EventLine]) -> None
     if missing:
         raise UsageError(
             f"--event {missing[0]} is not in the warehouse: load it first "
-            f"(`make load ARGS=\"--event ...\"`, then `make transform`)"
+            f'(`make load ARGS="--event ..."`, then `make transform`)'
         )
 
 

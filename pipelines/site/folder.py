@@ -34,7 +34,9 @@ class SiteFolder:
         """Write a file of the new site. It takes its place with all others, in the order staged."""
         path = self.path / BUILDING / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+        path.write_bytes(
+            content.encode("utf-8", "replace") if isinstance(content, str) else content
+        )
         self.staged.append(name)
 
     def publish(self) -> None:
