@@ -79,7 +79,8 @@ leaders as (
 
     select distinct on (event_ticker) event_ticker, name, probability, result
     from markets
-    order by event_ticker, result = 'yes' desc nulls last, probability desc nulls last, market_ticker
+    order by
+        event_ticker, result = 'yes' desc nulls last, probability desc nulls last, market_ticker
 
 ),
 
