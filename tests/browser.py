@@ -22,7 +22,6 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-
 class Pipe:
     """The DevTools protocol: JSON messages that end with NUL, on file descriptors 3 and 4."""
 

@@ -473,6 +473,11 @@ class Quality:
     runs: tuple[Run, ...]
 
     @property
+    def last_run(self) -> Run | None:
+        """The newest one that has ended."""
+        return next((one for one in self.runs if one.outcome != "running"), None)
+
+    @property
     def gap_count(self) -> int:
         return sum(one.gaps for one in self.coverage)
 

@@ -376,7 +376,7 @@ def search_index(data: SiteData) -> str:
                 title,
                 numbers[one.category] if one.category else -1,
                 page,
-                "" if one.probability is None else _points(one.probability, 0),
+                "" if one.probability is None else _points(one.probability, None),
             ]
         )
     found = {"categories": [tame(one) for one in categories], "events": rows}
