@@ -137,6 +137,10 @@ dictionary: setup ## write docs/data_dictionary.md from dbt's YAML
 demo: setup ## see it work without the network: simulator, load, transform
 	@PGDATA_DIR=$(DEMO_PGDATA_DIR) $(BIN)/python -m tests.demo
 
+.PHONY: screenshots
+screenshots: setup ## take the pictures of the README anew, into docs/images/; needs Chromium
+	@$(BIN)/python -m tests.screenshots
+
 .PHONY: psql
 psql: setup ## open psql on the warehouse
 	@$(ELT) psql $(ARGS)

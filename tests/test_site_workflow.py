@@ -1,4 +1,4 @@
-"""`.github/workflows/site.yml`: it publishes the site after the scheduled job, with least rights."""
+"""`.github/workflows/site.yml`: the site after the scheduled job, with no more rights than needed."""
 
 import re
 import subprocess
