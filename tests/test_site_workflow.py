@@ -1,4 +1,4 @@
-"""`.github/workflows/site.yml`: the site after the scheduled job, with no more rights than needed."""
+"""`.github/workflows/site.yml`: the site after the scheduled job, with the least rights."""
 
 import re
 import subprocess
