@@ -154,7 +154,8 @@ def test_figures_are_those_of_the_warehouse(
     assert f"{candles:,}" in (folder / "index.html").read_text(encoding="utf-8")
     for name, bid in project.query("select yes_sub_title, yes_bid_dollars from kalshi.markets"):
         row = next(line for line in html.splitlines() if f'row"><bdi>{name}</bdi>' in line)
-        assert f'<td class="n">{bid * 100:.1f}\N{NO-BREAK SPACE}%</td>' in row
+        said = f"{bid * 100:.1f}\N{NO-BREAK SPACE}%" if bid else "\N{EN DASH}"
+        assert f'<td class="n">{said}</td>' in row
 
 
 def test_nothing_of_this_machine_is_published(

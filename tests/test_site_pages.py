@@ -335,6 +335,12 @@ def test_an_events_page_has_its_markets_and_leads_to_kalshi() -> None:
     assert "charts.js" not in site().event(event(), None)
 
 
+def test_a_side_of_the_book_without_orders_has_no_price() -> None:
+    empty = market(yes_bid=Decimal("0.000000"), yes_ask=Decimal("1.000000"), probability=None)
+
+    assert "Ada - - - " in text_of(site().event(event(markets=(empty,)), None))
+
+
 def test_rules_that_are_the_same_stand_once() -> None:
     three = tuple(market(name) for name in ("Ada", "Bob", "Cyd"))
 

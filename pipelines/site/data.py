@@ -332,6 +332,16 @@ class Market:
     is_secondary_cut: bool
     fetched_at: datetime
 
+    @property
+    def bid(self) -> Decimal | None:
+        """The best bid; None where nobody bids, which Kalshi tells as 0."""
+        return self.yes_bid or None
+
+    @property
+    def ask(self) -> Decimal | None:
+        """The best ask; None where nobody asks, which Kalshi tells as 1."""
+        return None if self.yes_ask is None or self.yes_ask >= 1 else self.yes_ask
+
 
 @dataclass(frozen=True)
 class Source:

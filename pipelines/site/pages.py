@@ -209,6 +209,13 @@ def interval(minutes: int) -> str:
     return {1: "1 minute", 60: "1 hour", 1440: "1 day"}.get(minutes, f"{minutes} minutes")
 
 
+def hours(number_of: int) -> str:
+    """A span of so many hours in words: 1 hour, 24 hours, 7 days."""
+    if number_of > 48 and number_of % 24 == 0:
+        return f"{number_of // 24} days"
+    return "1 hour" if number_of == 1 else f"{number_of} hours"
+
+
 def _said(value: Any) -> Any:
     """What an expression in a template says: texts tamed, an en dash for no value."""
     if value is None:
@@ -228,7 +235,7 @@ def environment() -> Environment:
         finalize=_said,
     )
     filters = (percent, change, number, approximate, moment, ago, duration, safe_url, event_path)
-    made.filters.update({one.__name__: one for one in (*filters, event_url, interval)})
+    made.filters.update({one.__name__: one for one in (*filters, event_url, interval, hours)})
     made.globals.update(policy=CONTENT_SECURITY_POLICY, stale_after=STALE_AFTER)
     return made
 
