@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +21,17 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on this machine (Debian package chromium)"
 )
+
+
+BECOME = """
+import os, sys
+# copies above all that are in use, so that neither covers the other
+read_from, write_to = (os.dup2(int(number), 900 + int(number)) for number in sys.argv[1:3])
+os.dup2(read_from, 3)
+os.dup2(write_to, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Gives the browser its two ends of the pipes as 3 and 4, and becomes it."""
 
 
 class Pipe:
@@ -167,18 +179,15 @@ def chromium() -> Iterator[Tab]:
     """A tab of a browser of its own, with an empty profile and no way out but to this machine."""
     assert CHROMIUM
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        from_us, write_to = os.pipe()
-        read_from, to_us = os.pipe()
+        (from_us, write_to), (read_from, to_us) = os.pipe(), os.pipe()
         command = [
             *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
             *("--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run"),
             *("--disable-dev-shm-usage", "--disable-background-networking", "about:blank"),
         ]
 
-        # the two ends become 3 and 4 in the child; moved up first, so that neither covers the other
-        shell = f'exec "$@" 3<&{from_us} 4>&{to_us}'
         process = subprocess.Popen(
-            ["/bin/sh", "-c", shell, "sh", *command],
+            [sys.executable, "-c", BECOME, str(from_us), str(to_us), *command],
             pass_fds=(from_us, to_us),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
