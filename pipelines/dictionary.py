@@ -25,7 +25,10 @@ are exact, columns without the suffix are whole cents; `*_fp` are contracts. All
 
 DOCS_BLOCK = re.compile(r"{% docs (\w+) %}(.*?){% enddocs %}", re.DOTALL)
 DOC = re.compile(r"{{ doc\(\"(\w+)\"\) }}")
-TABLES_FIRST = ("series", "events", "markets", "candles", "market_history", "settlements")
+TABLES_FIRST = (
+    *("series", "events", "markets", "candles", "market_history", "settlements"),
+    *("market_summary", "event_probabilities", "candles_filled", "calibration"),
+)
 
 
 def render() -> str:
@@ -48,8 +51,9 @@ def docs_blocks() -> dict[str, str]:
 
 
 def _models() -> Iterator[dict[str, Any]]:
-    for file in sorted((MODELS / "core").glob("*.yml")):
-        yield from _read(file)["models"]
+    for folder in ("core", "marts"):
+        for file in sorted((MODELS / folder).glob("*.yml")):
+            yield from _read(file)["models"]
 
 
 def _reading_order(model: dict[str, Any]) -> tuple[int, str]:
@@ -74,11 +78,25 @@ def _table(name: str, node: dict[str, Any], blocks: dict[str, str]) -> Iterator[
                 f"Foreign key `{constraint['name']}`: {columns} refers to `{parent}`, "
                 f"{constraint['expression']}.\n"
             )
+    yield from _arguments(node, blocks)
     yield "| column | type | description |"
     yield "|---|---|---|"
     for column in node["columns"]:
         kind = str(column.get("data_type", "")).removeprefix("pg_catalog.")
         yield f"| `{column['name']}` | {kind} | {_text(column['description'], blocks)} |"
+    yield ""
+
+
+def _arguments(node: dict[str, Any], blocks: dict[str, str]) -> Iterator[str]:
+    """What a function is given."""
+    arguments = node.get("config", {}).get("meta", {}).get("arguments", [])
+    if not arguments:
+        return
+    yield "| argument | type | description |"
+    yield "|---|---|---|"
+    for argument in arguments:
+        text = _text(argument["description"], blocks)
+        yield f"| `{argument['name']}` | {argument['data_type']} | {text} |"
     yield ""
 
 

@@ -111,6 +111,7 @@ PARTITIONED = {
         (PartitionKey("interval_min", "present.interval_min", "integer"), _day("end_ts")), "end_ts"
     ),
     "market_history": Partitioning((_day("valid_from"),), "valid_from"),
+    "candles_1h": Partitioning((_day("end_ts"),), "end_ts"),
 }
 """The tables that grow with time, not with the number of markets. The day is that of the time as it
 stands there, in UTC: a candle that ends at midnight lies in the day that begins then."""
@@ -135,8 +136,13 @@ class Piece:
         return "/".join([self.table, *folders, f"part-0.{suffix}"])
 
 
+NOT_EXPORTED = frozenset({"candles_5m", "candles_15m"})
+"""Views that hold nearly as many rows as the candles that they are made of."""
+
+
 def read_tables(connection: Connection) -> list[Table]:
-    """All tables and views of schema `kalshi`, by name; none before the first `transform`."""
+    """All tables and views of schema `kalshi` but NOT_EXPORTED, by name; none before the first
+    `transform`."""
     keys = dict(_rows(connection, KEYS, [TYPED_SCHEMA]))
     columns = _rows(connection, COLUMNS, [TYPED_SCHEMA])
     return [
@@ -147,6 +153,7 @@ def read_tables(connection: Connection) -> list[Table]:
             is_view,
         )
         for (name, is_view), found in groupby(columns, key=lambda row: row[:2])
+        if name not in NOT_EXPORTED
     ]
 
 

@@ -17,8 +17,11 @@ from pipelines.summary import count
 from pipelines.timerange import parse_moment
 from pipelines.warehouse import RAW_SCHEMA, TYPED_SCHEMA, Warehouse
 
-READERS = ("candles", "rejects", "field_drift")
-"""The models that read candles from the raw rows."""
+READERS = (
+    *("candles", "rejects", "field_drift"),
+    *("candles_1h", "candles_1d", "candles_1d_utc", "prices_before_close"),
+)
+"""The models that read candles, or which windows are new, from the raw rows."""
 
 RAW_TABLE = f"{RAW_SCHEMA}.candlesticks"
 

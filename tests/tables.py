@@ -12,6 +12,10 @@ KEYED_TABLES = {
     "market_history": "market_ticker, valid_from",
     "rejects": "entity, reject_key",
     "field_drift": "entity, tier, field_path",
+    "candles_1h": "market_ticker, end_ts",
+    "candles_1d": "market_ticker, end_ts",
+    "candles_1d_utc": "market_ticker, end_ts",
+    "prices_before_close": "market_ticker, hours_before_close",
 }
 """Every incremental model, with its primary key."""
 

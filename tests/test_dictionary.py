@@ -46,7 +46,7 @@ def all_descriptions() -> list[str]:
 
 def typed_columns() -> Iterator[Column]:
     blocks = docs_blocks()
-    for document in documents("core/*.yml"):
+    for document in [*documents("core/*.yml"), *documents("marts/*.yml")]:
         for table in document["models"]:
             keys = [
                 column
@@ -89,7 +89,7 @@ def test_every_column_has_a_description_and_every_typed_one_a_type() -> None:
 
 
 def test_the_views_of_staging_are_described_column_by_column() -> None:
-    for file in (MODELS / "staging").glob("stg_*.yml"):
+    for file in (MODELS / "staging").glob("stg_kalshi__*.yml"):
         text = file.read_text(encoding="utf-8")
         assert text.count("- name: problem") == 1, file
         assert "doc(" in text, file

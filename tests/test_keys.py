@@ -17,17 +17,25 @@ from tests.landing import Landing, Window, candle, event, land, market
 from tests.tables import KEYED_TABLES, typed_rows
 
 CONSTRAINTS = {
-    "fk_candles_market": "FOREIGN KEY (market_ticker) REFERENCES kalshi.markets(market_ticker) "
-    "ON DELETE CASCADE",
-    "fk_market_history_market": "FOREIGN KEY (market_ticker) REFERENCES "
-    "kalshi.markets(market_ticker) ON DELETE CASCADE",
+    **{
+        f"fk_{table}_market": "FOREIGN KEY (market_ticker) REFERENCES "
+        "kalshi.markets(market_ticker) ON DELETE CASCADE"
+        for table in (
+            *("candles", "market_history", "prices_before_close"),
+            *("candles_1h", "candles_1d", "candles_1d_utc"),
+        )
+    },
     "fk_markets_event": "FOREIGN KEY (event_ticker) REFERENCES kalshi.events(event_ticker) "
     "ON DELETE CASCADE",
     "pk_candles": "PRIMARY KEY (market_ticker, interval_min, end_ts)",
+    "pk_candles_1d": "PRIMARY KEY (market_ticker, end_ts)",
+    "pk_candles_1d_utc": "PRIMARY KEY (market_ticker, end_ts)",
+    "pk_candles_1h": "PRIMARY KEY (market_ticker, end_ts)",
     "pk_events": "PRIMARY KEY (event_ticker)",
     "pk_field_drift": "PRIMARY KEY (entity, tier, field_path)",
     "pk_market_history": "PRIMARY KEY (market_ticker, valid_from)",
     "pk_markets": "PRIMARY KEY (market_ticker)",
+    "pk_prices_before_close": "PRIMARY KEY (market_ticker, hours_before_close)",
     "pk_rejects": "PRIMARY KEY (entity, reject_key)",
     "pk_series": "PRIMARY KEY (series_ticker)",
 }

@@ -42,7 +42,7 @@ def test_months_of_the_data_and_three_to_come_have_partitions_with_all_keys(
     keys = project.query(
         "select conrelid::regclass::text, string_agg(contype, '' order by contype) "
         "from pg_constraint where conparentid <> 0 and convalidated and contype in ('p', 'f') "
-        "and conrelid::regclass::text like 'kalshi.candles%' group by 1"
+        "and conrelid::regclass::text like 'kalshi.candles_2%' group by 1"
     )
     assert dict(keys) == dict.fromkeys(partitions, "fp")
 

@@ -118,7 +118,7 @@ def test_replay_alone_mends_too_and_ends_well(built: Project) -> None:
 
     out = built.must("replay").out
 
-    assert out.splitlines()[-1].startswith("rebuilt 7 tables from kalshi_raw (")
+    assert out.splitlines()[-1].startswith("rebuilt 11 tables from kalshi_raw (")
     assert typed_rows(built) == right
 
 

@@ -6,6 +6,8 @@
         first, last columns of that table: rows lie after the one and not after the other
         ahead       months from now on that are made before they are needed
 
+    or `like`, another partitioned model, which has all that are needed.
+
     A partition is made aside and attached, which locks out neither readers nor writers; `create
     table ... partition of` would lock out both.
 #}
@@ -14,6 +16,16 @@
 {# First days of the months, ascending, for which there is no partition yet. #}
 {% macro missing_partitions(relation, partition_by) %}
     {%- set query -%}
+        {%- if partition_by.get('like') %}
+        select replace(right(partitions.relname, 7), '_', '-') || '-01'
+        from pg_inherits
+        inner join pg_class as partitions
+            on pg_inherits.inhrelid = partitions.oid
+        where
+            pg_inherits.inhparent = '{{ relation.schema }}.{{ partition_by['like'] }}'::regclass
+            and to_regclass('{{ relation.schema }}.{{ relation.identifier }}_' || right(partitions.relname, 7)) is null
+        order by 1
+        {%- else %}
         with
 
         span as (
@@ -39,6 +51,7 @@
         ) as months (month)
         where to_regclass('{{ relation.schema }}.{{ relation.identifier }}_' || to_char(months.month, 'YYYY_MM')) is null
         order by months.month
+        {%- endif %}
     {%- endset -%}
     {{ return(run_query(query).columns[0].values() | list) }}
 {% endmacro %}

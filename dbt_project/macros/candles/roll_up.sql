@@ -1,0 +1,62 @@
+{# The values of a longer candle, aggregates over the shorter ones in it. #}
+{% macro rolled_up(candles, candle_count='count(*)') -%}
+    {{ first_of(candles, 'trade_open_dollars', is_traded=true) }},
+    max({{ candles }}.trade_high_dollars) as trade_high_dollars,
+    min({{ candles }}.trade_low_dollars) as trade_low_dollars,
+    {{ last_of(candles, 'trade_close_dollars', is_traded=true) }},
+    round(
+        sum({{ candles }}.trade_mean_dollars * {{ candles }}.volume_fp)
+        / nullif(sum({{ candles }}.volume_fp) filter (where {{ candles }}.trade_mean_dollars is not null), 0),
+        6
+    ) as trade_mean_dollars,
+    {{ first_of(candles, 'trade_prev_dollars') }},
+    {% for side in ['yes_bid', 'yes_ask'] -%}
+    {{ first_of(candles, side ~ '_open_dollars') }},
+    max({{ candles }}.{{ side }}_high_dollars) as {{ side }}_high_dollars,
+    min({{ candles }}.{{ side }}_low_dollars) as {{ side }}_low_dollars,
+    {{ last_of(candles, side ~ '_close_dollars') }},
+    {% endfor -%}
+    sum({{ candles }}.volume_fp) as volume_fp,
+    {{ last_of(candles, 'open_interest_fp') }},
+    ({{ candle_count }})::integer as candle_count
+{%- endmacro %}
+
+
+{# The value of the first candle, or of the first in which something traded. #}
+{% macro first_of(candles, column, is_traded=false, direction='asc') -%}
+    (
+        array_agg({{ candles }}.{{ column }} order by {{ candles }}.end_ts {{ direction }})
+        {{- ' filter (where ' ~ candles ~ '.' ~ column ~ ' is not null)' if is_traded }}
+    )[1] as {{ column }}
+{%- endmacro %}
+
+
+{# The same of the last one. #}
+{% macro last_of(candles, column, is_traded=false) -%}
+    {{ first_of(candles, column, is_traded, 'desc') }}
+{%- endmacro %}
+
+
+{#
+    The stretch of each market in which longer candles have to be made (again): around the windows of
+    1-minute candles that are new, or everything.
+#}
+{% macro spans_to_roll_up(minutes=none, time_zone=none) -%}
+    {%- if has_earlier_rows() -%}
+        select
+            market_ticker,
+            {{ period_floor('min(window_start)', minutes, time_zone) }} as since,
+            {{ period_ceil('max(window_end)', minutes, time_zone) }} as until
+        from {{ ref('stg_kalshi__candlestick_windows') }}
+        where
+            interval_min = 1
+            and {{ is_new_load('_dlt_load_id', 'candle', 'market_ticker') }}
+        group by market_ticker
+    {%- else -%}
+        select
+            market_ticker,
+            '-infinity'::timestamptz as since,
+            'infinity'::timestamptz as until
+        from {{ ref('markets') }}
+    {%- endif -%}
+{%- endmacro %}

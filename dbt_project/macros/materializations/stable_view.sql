@@ -1,0 +1,80 @@
+{#
+    A view that is replaced when its definition changes, and otherwise left alone.
+
+    dbt's own view is made anew in every run: that waits for whoever reads the old one, and drops the
+    views that users have built on it. Here the new definition is made aside, as a temporary view, for
+    Postgres to tell whether it differs. Dependent views are dropped only when a column goes or
+    changes its type, as no view can be replaced then.
+#}
+{% materialization stable_view, adapter='postgres' %}
+
+    {%- set target_relation = this.incorporate(type='view') -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- if config.get('contract').enforced %}
+    {{ get_assert_columns_equivalent(sql) }}
+    {%- endif %}
+    {%- set change = view_change(target_relation, sql) -%}
+
+    {% call statement('main') %}
+        {%- if change == 'none' %}
+        select 'unchanged'
+        {%- else %}
+        {{ 'drop view ' ~ target_relation ~ ' cascade;' if change == 'columns' }}
+        create or replace view {{ target_relation }} as (
+            {{ sql }}
+        )
+        {%- endif %}
+    {% endcall %}
+
+    {% do persist_docs(target_relation, model) %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+    {{ return({'relations': [target_relation]}) }}
+
+{% endmaterialization %}
+
+
+{# What a definition changes of a view: `none`, its `definition` alone, or `columns` that are there. #}
+{% macro view_change(relation, sql) %}
+    {%- set aside = 'pg_temp.' ~ adapter.quote(relation.identifier) -%}
+    {%- set query -%}
+        create or replace temporary view {{ adapter.quote(relation.identifier) }} as (
+            {{ sql }}
+        );
+
+        with
+
+        columns as (
+
+            select
+                attrelid,
+                array_agg((attname, atttypid, atttypmod)::text order by attnum) as names
+            from pg_attribute
+            where
+                attrelid in ('{{ aside }}'::regclass, to_regclass('{{ relation }}'))
+                and attnum > 0
+            group by attrelid
+
+        )
+
+        select
+            case
+                when present.attrelid is null then 'definition'
+                when pg_get_viewdef(present.attrelid) = pg_get_viewdef(wanted.attrelid) then 'none'
+                when present.names = wanted.names[:cardinality(present.names)] then 'definition'
+                else 'columns'
+            end
+        from columns as wanted
+        left join columns as present
+            on present.attrelid = to_regclass('{{ relation }}')
+        where wanted.attrelid = '{{ aside }}'::regclass
+    {%- endset -%}
+    {%- set change = run_query(query).columns[0].values()[0] -%}
+    {%- do run_query('drop view ' ~ aside) -%}
+    {{ return(change) }}
+{% endmacro %}

@@ -1,0 +1,82 @@
+{#
+    A function that returns rows, for what would be too much to store: its cost is that of what is
+    asked for. The model's SQL is its body, the contract's columns are what it returns, and
+    meta.arguments are [{name, data_type, description}]. Replaced only when it differs, as above.
+    Postgres keeps no precision of a function's columns, so the contract has none.
+
+    It acts with the rights of its caller. Being one stable select, it is planned as a part of the
+    query that calls it.
+#}
+{% materialization table_function, adapter='postgres' %}
+
+    {%- set target_relation = this.incorporate(type='view') -%}
+    {%- set aside = 'pg_temp.' ~ adapter.quote(this.identifier) -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- do run_query(function_ddl(aside, sql)) -%}
+    {%- set change = function_change(target_relation, aside) -%}
+    {%- do run_query('drop function ' ~ aside) -%}
+
+    {% call statement('main') %}
+        {%- if change == 'none' %}
+        select 'unchanged'
+        {%- else %}
+        {{ 'drop function ' ~ target_relation ~ ' cascade;' if change == 'signature' }}
+        {{ function_ddl(target_relation, sql) }};
+        comment on function {{ target_relation }} is {{ dollar_quoted(model['description']) }}
+        {%- endif %}
+    {% endcall %}
+
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+
+    {{ return({'relations': []}) }}
+
+{% endmaterialization %}
+
+
+{% macro function_ddl(name, sql) -%}
+    create or replace function {{ name }} (
+        {%- for argument in config.get('meta')['arguments'] %}
+        {{ argument['name'] }} {{ argument['data_type'] }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    )
+    returns table (
+        {%- for column in model['columns'].values() %}
+        {{ column['name'] }} {{ column['data_type'] }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    )
+    language sql stable parallel safe
+    as {{ dollar_quoted(sql) }}
+{%- endmacro %}
+
+
+{# What the function aside changes: `none`, the `body` alone, or the `signature`. #}
+{% macro function_change(relation, aside) %}
+    {%- set query -%}
+        select
+            case
+                when present.oid is null then 'body'
+                when
+                    pg_get_function_arguments(present.oid) <> pg_get_function_arguments(wanted.oid)
+                    or pg_get_function_result(present.oid) <> pg_get_function_result(wanted.oid)
+                    then 'signature'
+                when
+                    present.prosrc <> wanted.prosrc
+                    or obj_description(present.oid, 'pg_proc') is distinct from {{ dollar_quoted(model['description']) }}
+                    then 'body'
+                else 'none'
+            end
+        from pg_proc as wanted
+        left join pg_proc as present
+            on present.oid = to_regproc('{{ relation }}')
+        where wanted.oid = '{{ aside }}'::regproc
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values()[0]) }}
+{% endmacro %}
+
+
+{% macro dollar_quoted(text) -%}
+    $kalshi${{ text }}$kalshi$
+{%- endmacro %}

@@ -1,0 +1,112 @@
+with
+
+markets as (
+
+    select * from {{ ref('markets') }}
+
+),
+
+candles as (
+
+    select * from {{ ref('candles') }}
+
+),
+
+joined_to_newest_candles as (
+
+    select
+        markets.*,
+        newest.end_ts as candle_end_ts,
+        newest.yes_bid_dollars as candle_yes_bid_dollars,
+        newest.yes_ask_dollars as candle_yes_ask_dollars,
+        newest.last_price_dollars as candle_last_price_dollars
+    from markets
+    left join lateral (
+        select
+            per_length.end_ts,
+            per_length.yes_bid_close_dollars as yes_bid_dollars,
+            per_length.yes_ask_close_dollars as yes_ask_dollars,
+            coalesce(per_length.trade_close_dollars, per_length.trade_prev_dollars) as last_price_dollars
+        from unnest(array[1, 60, 1440]) as lengths (interval_min)
+        cross join lateral (
+            select * from candles
+            where
+                candles.market_ticker = markets.market_ticker
+                and candles.interval_min = lengths.interval_min
+            order by candles.end_ts desc
+            limit 1
+        ) as per_length
+        order by per_length.end_ts desc, per_length.interval_min
+        limit 1
+    ) as newest
+        on true
+
+),
+
+newest_prices as (
+
+    -- a candle tells more than the market's own answer only where it is newer
+    select
+        market_ticker,
+        event_ticker,
+        title,
+        yes_sub_title,
+        status,
+        least(greatest(fetched_at, candle_end_ts), close_time) as as_of,
+        {% for price in ['yes_bid_dollars', 'yes_ask_dollars', 'last_price_dollars'] -%}
+        case when candle_end_ts > fetched_at then candle_{{ price }} else {{ price }} end as {{ price }},
+        {% endfor -%}
+        volume_fp,
+        volume_24h_fp,
+        open_interest_fp,
+        close_time,
+        result
+    from joined_to_newest_candles
+
+),
+
+probabilities as (
+
+    select
+        *,
+        {{ implied_probability('yes_bid_dollars', 'yes_ask_dollars', 'last_price_dollars') }} as probability,
+        case
+            when yes_bid_dollars > 0 and yes_ask_dollars < 1 then (yes_ask_dollars - yes_bid_dollars)::numeric(10, 6)
+        end as spread_dollars,
+        (greatest(extract(epoch from close_time - as_of), 0) / 86400)::numeric(12, 6) as days_to_close
+    from newest_prices
+
+),
+
+summaries as (
+
+    select
+        probabilities.market_ticker,
+        probabilities.event_ticker,
+        probabilities.title,
+        probabilities.yes_sub_title,
+        probabilities.status,
+        probabilities.as_of,
+        probabilities.yes_bid_dollars,
+        probabilities.yes_ask_dollars,
+        probabilities.last_price_dollars,
+        probabilities.spread_dollars,
+        probabilities.probability,
+        {% for name in ['1h', '24h', '7d'] -%}
+        (probabilities.probability - prices_{{ name }}.probability)::numeric(11, 7) as change_{{ name }},
+        {% endfor -%}
+        probabilities.volume_fp,
+        probabilities.volume_24h_fp,
+        probabilities.open_interest_fp,
+        probabilities.close_time,
+        probabilities.days_to_close,
+        probabilities.result
+    from probabilities
+    {% for name, length in {'1h': '1 hour', '24h': '24 hours', '7d': '7 days'}.items() -%}
+    left join lateral {{ prices_at('probabilities.market_ticker', "(probabilities.as_of - interval '" ~ length ~ "')") }} as prices_{{ name }}
+        on true
+    {% endfor %}
+
+)
+
+select * from summaries
