@@ -9,11 +9,11 @@ from pathlib import Path
 from markupsafe import Markup
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from pipelines.chart.data import Wanted, read_chart
+from pipelines.chart.data import NoCandlesError, Wanted, read_chart
 from pipelines.chart.page import figure_html, javascript, stylesheet
 from pipelines.errors import KalshiEltError
 from pipelines.site import pages
-from pipelines.site.data import SiteData, read_events, read_site, snapshot
+from pipelines.site.data import read_events, read_site, snapshot
 from pipelines.site.folder import SiteFolder, open_folder
 from pipelines.transform import write_docs
 from pipelines.warehouse import Warehouse
@@ -98,13 +98,15 @@ def _stage_assets(folder: SiteFolder) -> None:
 
 def _stage_events(folder: SiteFolder, connection: Connection, site: pages.Site, wish: Wish) -> None:
     for event in read_events(connection, site.data):
-        figure = _figure(connection, site.data, event.line.ticker, wish.since)
+        figure = _figure(connection, event.line.ticker, wish.since)
         folder.stage(pages.event_path(event.line.ticker), site.event(event, figure))
 
 
-def _figure(
-    connection: Connection, data: SiteData, ticker: str, since: int | None
-) -> Markup | None:
-    """The event's chart as HTML, which the chart's own module escapes; None without candles."""
-    chart = read_chart(connection, Wanted(ticker, since=since, top=DRAWN_MARKETS))
+def _figure(connection: Connection, ticker: str, since: int | None) -> Markup | None:
+    """The event's chart as HTML, in which its own module has escaped all texts; None where there is
+    nothing to draw."""
+    try:
+        chart = read_chart(connection, Wanted(ticker, since=since, top=DRAWN_MARKETS))
+    except NoCandlesError:
+        return None
     return Markup(figure_html(chart))
