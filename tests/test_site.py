@@ -257,6 +257,21 @@ def test_what_landed_has_to_be_typed_first(project: Project, tmp_path: Path) -> 
     assert "run `make transform` first" in result.last_line
 
 
+def test_an_event_without_candles_has_a_page_without_a_chart(
+    project: Project, tmp_path: Path
+) -> None:
+    project.must("load", "--no-candles")
+    project.must("transform")
+    folder = tmp_path / "site"
+
+    project.must("site", "--to", str(folder), "--no-docs")
+
+    html = (folder / "events" / f"{SEED}.html").read_text(encoding="utf-8")
+    assert "No candles of this event have landed" in html
+    assert "charts.js" not in html
+    assert "Gavin Newsom" in html
+
+
 # The folder
 
 

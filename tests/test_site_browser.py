@@ -53,12 +53,16 @@ insert into kalshi.candles (
     yes_bid_close_dollars, yes_ask_close_dollars, trade_close_dollars, fetched_at, created_at
 )
 select
-    market_ticker, 60, date_trunc('hour', now()) - hour * interval '1 hour', 3, 5, 3, 5,
-    0.01 + (hashtext(market_ticker || hour) & 63) / 100.0,
-    0.03 + (hashtext(market_ticker || hour) & 63) / 100.0, null, now(), now()
+    market_ticker, minutes, date_trunc('hour', now()) - n * minutes * interval '1 minute', 3, 5, 3, 5,
+    0.01 + (hashtext(market_ticker || n) & 63) / 100.0,
+    0.03 + (hashtext(market_ticker || n) & 63) / 100.0, null, now(), now()
 from kalshi.markets
-cross join generate_series(0, 47) as hour
-where event_ticker like 'KXMANY-%';
+-- the event with 200 markets moves every minute of a day, as charts must bear it
+cross join lateral (
+    values (60, 48), (case event_ticker when 'KXMANY-1' then 1 end, 1440)
+) as lengths (minutes, periods)
+cross join lateral generate_series(0, periods - 1) as n
+where event_ticker like 'KXMANY-%' and minutes is not null;
 
 analyze kalshi.events, kalshi.markets, kalshi.candles
 """
