@@ -53,7 +53,8 @@ insert into kalshi.candles (
     yes_bid_close_dollars, yes_ask_close_dollars, trade_close_dollars, fetched_at, created_at
 )
 select
-    market_ticker, minutes, date_trunc('hour', now()) - n * minutes * interval '1 minute', 3, 5, 3, 5,
+    market_ticker, minutes, date_trunc('hour', now()) - n * minutes * interval '1 minute',
+    3, 5, 3, 5,
     0.01 + (hashtext(market_ticker || n) & 63) / 100.0,
     0.03 + (hashtext(market_ticker || n) & 63) / 100.0, null, now(), now()
 from kalshi.markets
