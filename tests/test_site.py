@@ -150,10 +150,11 @@ def test_figures_are_those_of_the_warehouse(
     project, folder, _ = project_with_site
     ((candles,),) = project.query("select count(*) from kalshi.candles")
     html = (folder / "events" / f"{SEED}.html").read_text(encoding="utf-8")
+    table = html[html.index('id="markets"') :]
 
     assert f"{candles:,}" in (folder / "index.html").read_text(encoding="utf-8")
     for name, bid in project.query("select yes_sub_title, yes_bid_dollars from kalshi.markets"):
-        row = next(line for line in html.splitlines() if f'row"><bdi>{name}</bdi>' in line)
+        row = next(line for line in table.splitlines() if f'row"><bdi>{name}</bdi>' in line)
         said = f"{bid * 100:.1f}\N{NO-BREAK SPACE}%" if bid else "\N{EN DASH}"
         assert f'<td class="n">{said}</td>' in row
 
