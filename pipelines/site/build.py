@@ -103,8 +103,10 @@ def _stage_events(folder: SiteFolder, connection: Connection, site: pages.Site, 
 
 
 def _figure(connection: Connection, ticker: str, since: int | None) -> Markup | None:
-    """The event's chart as HTML, None where there is nothing to draw. Its own module has escaped all
-    texts; what turns the direction of others' text goes here."""
+    """The event's chart as HTML, None where there is nothing to draw.
+
+    Its own module has escaped all texts; what turns the direction of other text goes here.
+    """
     try:
         chart = read_chart(connection, Wanted(ticker, since=since, top=DRAWN_MARKETS))
     except NoCandlesError:
