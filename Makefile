@@ -53,6 +53,10 @@ run: setup ## one job, as for a schedule: load, then transform, recorded in kals
 export: setup ## write the typed tables as files: make export ARGS="--to DIR [--format csv]"
 	@$(ELT) export $(ARGS)
 
+.PHONY: chart
+chart: setup ## draw an event or a market: make chart ARGS="TICKER [--png] [--terminal]"
+	@$(ELT) chart $(ARGS)
+
 .PHONY: backup
 backup: setup ## write the whole warehouse into a folder: make backup ARGS="DIR"
 	@$(ELT) backup $(ARGS)

@@ -41,23 +41,11 @@ BUTTONS = (
     ("all", "Show all", "All"),
 )
 
-PAGE_STYLE = """\
-:root { color-scheme: light dark; }
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
-body { margin: 0 auto; max-width: 76rem; padding: 1rem clamp(0.75rem, 3vw, 2rem) 2rem;
-  background: var(--chart-paper); color: var(--chart-ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif; }
-h1 { margin: 0; font-size: clamp(1.25rem, 4vw, 1.75rem); line-height: 1.2; overflow-wrap: anywhere; }
-h2 { font-size: 1.05rem; }
-main > p { margin: 0.25rem 0 0; color: var(--chart-soft); overflow-wrap: anywhere; }
-"""
-
 
 def page_html(chart: Chart) -> str:
     """One file with the chart and all that it takes: it asks for nothing, wherever it is opened."""
     script = javascript()
-    style = stylesheet() + PAGE_STYLE
+    style = stylesheet() + _asset("page.css")
     policy = "; ".join(
         (
             "default-src 'none'",

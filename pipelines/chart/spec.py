@@ -1,8 +1,8 @@
 """Charts as Vega-Lite: plain dicts, made from what was read, with nothing of a page in them.
 
-A specification names its rows `rows` and leaves them out, as the light and the dark one share them.
-Its parameters are what a page may change: `shown`, the range of time in Unix milliseconds; `prices`,
-the range of prices; `hidden`, the numbers of lines that are not drawn. Null: all there is.
+A specification names its rows `rows` and leaves them out, as the light and the dark one share
+them. Its parameters are what a page may change: `shown`, the range of time in Unix milliseconds;
+`prices`, the range of prices; `hidden`, the numbers of lines that are not drawn. Null: all of it.
 """
 
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def style_of(number: int) -> tuple[int, int]:
 
 
 def chart_rows(chart: Chart) -> list[Row]:
-    """What is drawn: `t` the end of a period in Unix milliseconds; a value that is not there, no key.
+    """What is drawn: `t` is the end of a period in Unix milliseconds. What is not there has no key.
 
     Of an event: `m` the line's number, `p` the probability. Of a market: `s` the start, `o h l c`
     trades, `b a` bid and ask, `x` the last trade, `p` the probability, `v` the volume; a period
@@ -337,7 +337,14 @@ def _market_layers(theme: Theme) -> Spec:
             },
             {
                 "transform": [{"filter": "isValid(datum.v)"}, *_body()],
-                "mark": {"type": "bar", "clip": True, "color": theme.volume},
+                "mark": {
+                    "type": "bar",
+                    "clip": True,
+                    "color": theme.volume,
+                    # a bar narrower than a pixel would fade
+                    "stroke": theme.volume,
+                    "strokeWidth": 0.75,
+                },
                 "encoding": {
                     "x": {**_x(), "field": "from"},
                     "x2": {"field": "to"},
