@@ -561,7 +561,7 @@ def read_site(
         _refuse_missing(wanted, ())
         return _nothing(moment)
     lines = tuple(
-        EventLine(*row[:10], mover=Mover(*row[10:]) if row[10] is not None else None)
+        EventLine(*[*row[:10], Mover(*row[10:]) if row[10] is not None else None])
         for row in _select(connection, EVENTS)
     )
     _refuse_missing(wanted, lines)
