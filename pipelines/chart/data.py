@@ -300,18 +300,17 @@ def _market_chart(
     connection: Connection, wanted: Wanted, title: str, subtitle: str, span: Span
 ) -> MarketChart | None:
     rows = _rows(connection, PERIODS, _arguments(wanted.ticker, span))
-    periods = tuple(
-        Period(
-            end.astimezone(UTC),
-            *(_float(price) for price in prices),
-            volume=_float(volume) or 0.0,
-        )
-        for end, *prices, volume in rows
-    )
+    periods = tuple(_period(*row) for row in rows)
     if not any(_says_something(one) for one in periods):
         return None
     subtitle = "" if subtitle == title else subtitle
     return MarketChart(wanted.ticker, title, subtitle, span, periods)
+
+
+def _period(end: Moment, *values: Decimal | None) -> Period:
+    first, high, low, close, bid, ask, last, probability, volume = map(_float, values)
+    end = end.astimezone(UTC)
+    return Period(end, first, high, low, close, bid, ask, last, probability, volume or 0.0)
 
 
 def _says_something(period: Period) -> bool:

@@ -198,10 +198,10 @@ def _market_table(chart: MarketChart) -> Iterable[Iterable[str]]:
 
 def _content(chart: Chart) -> dict[str, Any]:
     """What chart.js draws from."""
-    is_event = isinstance(chart, EventChart)
+    lines = chart.lines if isinstance(chart, EventChart) else ()
     return {
         "interval": chart.span.interval,
-        "names": [line.name for line in chart.lines] if is_event else [chart.title],
+        "names": [line.name for line in lines] or [chart.title],
         "light": chart_spec(chart, LIGHT),
         "dark": chart_spec(chart, DARK),
         "rows": chart_rows(chart),

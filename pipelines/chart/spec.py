@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pipelines.chart.data import DAY, Chart, EventChart, MarketChart, Period, Span
 
@@ -42,11 +43,11 @@ LIGHT = Theme(
     ink="#1c1d1f",
     soft="#5d6068",
     grid="#e6e6e1",
-    rising="#0a62a5",
+    rising="#00529b",
     falling="#c2500a",
     band="#b9c4d0",
     volume="#8a919c",
-    hues=("#0a62a5", "#c2500a", "#00805c", "#a2457f", "#33363b"),
+    hues=("#00529b", "#c2500a", "#007a57", "#c46b9f", "#33363b"),
 )
 DARK = Theme(
     paper="#16181b",
@@ -57,11 +58,14 @@ DARK = Theme(
     falling="#ff9248",
     band="#465362",
     volume="#767d88",
-    hues=("#62b2f2", "#ff9248", "#3ecf9f", "#e79cc7", "#dcdcd8"),
+    hues=("#62b2f2", "#ff9248", "#2fb98b", "#e79cc7", "#dcdcd8"),
 )
 
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (7, 3), (2, 2))
 """Lengths of strokes and gaps in pixels; the first is a line without gaps."""
+
+NEW_YORK = ZoneInfo("America/New_York")
+"""Where days end at midnight."""
 
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, Liberation Sans, sans-serif"
 
@@ -403,7 +407,11 @@ def describe(chart: Chart) -> str:
 
 
 def _range(span: Span) -> str:
-    return f"{moment_text(span.since, 1)} to {moment_text(span.until, 1)} UTC"
+    if span.interval == DAY:
+        # the first day that ends after `since`, the last that ended by `until`
+        first, last = (moment.astimezone(NEW_YORK) for moment in (span.since, span.until))
+        return f"{first:%-d %b %Y} to {last - timedelta(days=1):%-d %b %Y}"
+    return f"{_moment_text(span.since)} to {_moment_text(span.until)} UTC"
 
 
 def _left_out(chart: Chart) -> str:
@@ -422,17 +430,7 @@ def key_of(chart: Chart) -> str:
     )
 
 
-def period_text(end: datetime, interval: int) -> str:
-    """A period by its end; a day, which ends at midnight in New York, by its date."""
-    if interval == DAY:
-        return f"{end - timedelta(hours=12):%-d %b %Y}"
-    return f"{moment_text(end, interval)} UTC"
-
-
-def moment_text(moment: datetime, interval: int) -> str:
-    """A moment in UTC, or the day that ended then where periods are days."""
-    if interval == DAY:
-        return period_text(moment, DAY)
+def _moment_text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%-d %b %Y %H:%M}"
 
 

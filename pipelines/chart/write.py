@@ -14,9 +14,10 @@ from pipelines.warehouse import Warehouse
 LONGEST_NAME = 100
 """Characters of a file's name without its suffix."""
 
-UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
+PLAIN_NAME = re.compile(
+    rf"(?!(?:CON|PRN|AUX|NUL|COM\d|LPT\d)(?:\.|$))[A-Z0-9][A-Z0-9.-]{{0,{LONGEST_NAME - 1}}}"
+)
+"""Tickers that are names of files as they are, on every system: Windows keeps some for devices."""
 
 
 def wanted_of(
@@ -69,13 +70,12 @@ def write(chart: Chart, to: Path | None, *, png: bool) -> list[Path]:
 
 
 def file_name(ticker: str) -> str:
-    """The ticker as a name of a file, which is the ticker itself unless that is an odd one."""
-    safe = UNSAFE.sub("_", ticker).strip(".")
-    if safe == ticker and len(ticker) <= LONGEST_NAME and not RESERVED.fullmatch(ticker):
+    """The ticker as a name of a file, also where case makes no difference: most often itself."""
+    if PLAIN_NAME.fullmatch(ticker):
         return ticker
-    # two odd tickers must not share a file
-    digest = hashlib.sha256(ticker.encode()).hexdigest()[:8]
-    return f"chart_{safe[: LONGEST_NAME - 15]}_{digest}"
+    readable = re.sub(r"[^A-Za-z0-9-]+", "_", ticker).strip("_-")[:60]
+    # two odd tickers must not share a file; no plain name has an underscore
+    return f"{readable}_{hashlib.sha256(ticker.encode()).hexdigest()[:12]}"
 
 
 def _written(path: Path, content: bytes) -> Path:

@@ -15,12 +15,18 @@
 
   const percent = (value) => (value === undefined ? "–" : PERCENT.format(value));
 
+  const NEW_YORK_DAY = new Intl.DateTimeFormat("en-GB", {
+    timeZone: "America/New_York", day: "numeric", month: "short", year: "numeric",
+  });
+  const UTC_TIME = new Intl.DateTimeFormat("en-GB", {
+    timeZone: "UTC", day: "numeric", month: "short", year: "numeric",
+    hour: "2-digit", minute: "2-digit",
+  });
+
   /** A period by its end, in UTC; a day, which ends at midnight in New York, by its date. */
   function periodText(time, minutes) {
-    const isDay = minutes === 1440;
-    const parts = new Date(isDay ? time - DAY / 2 : time).toUTCString().split(" ");
-    const date = `${Number(parts[1])} ${parts[2]} ${parts[3]}`;
-    return isDay ? date : `${date} ${parts[4].slice(0, 5)} UTC`;
+    if (minutes === 1440) return NEW_YORK_DAY.format(time - DAY / 2);
+    return `${UTC_TIME.format(time).replace(",", "")} UTC`;
   }
 
   /** The place of the last row that ends at or before a time; -1: none does. */
@@ -49,8 +55,9 @@
       this.rows = rows;
       this.lines = this.names.map((_, number) => rows.filter((row) => (row.m ?? 0) === number));
       const times = rows.flatMap((row) => (row.s === undefined ? [row.t] : [row.s, row.t]));
-      this.first = times.reduce((a, b) => Math.min(a, b));
       this.last = times.reduce((a, b) => Math.max(a, b));
+      const first = times.reduce((a, b) => Math.min(a, b));
+      this.first = first < this.last ? first : first - this.interval * 60000;
       this.shown = null;
       this.fingers = new Map();
     }
@@ -262,11 +269,11 @@
       this.note.hidden = this.cursor.hidden = true;
     }
 
-    /** The end of the last period that ended by then; days end at about 5:00 UTC. */
+    /** When the last period ended by then; of days, within half a day. */
     endBefore(time) {
+      if (this.interval === 1440) return time - DAY / 2;
       const length = this.interval * 60000;
-      const start = this.interval === 1440 ? 5 * 3600000 : 0;
-      return Math.floor((time - start) / length) * length + start;
+      return Math.floor(time / length) * length;
     }
 
     contentAt(time) {
