@@ -26,6 +26,17 @@ EVENT = "KXPRESPERSON-28"
 COLUMNS, LINES = 100, 30
 
 
+PAGE = """<meta charset="utf-8">
+<style>
+/* the monospaced font has no Braille, and that of the other is wider by this */
+@font-face {{ font-family: dots; src: local("DejaVu Sans"); unicode-range: U+2800-28FF;
+  size-adjust: 82.24%; }}
+body {{ background: #16181b; color: #e6e6e3; }}
+pre {{ font: 15px/1.2 dots, DejaVu Sans Mono, monospace; }}
+</style>
+<pre>{code}</pre>"""
+
+
 def main() -> int:
     """Take them all; returns the exit status."""
     if CHROMIUM is None:
@@ -59,8 +70,7 @@ def as_html(said: str) -> str:
     console.print(Text.from_ansi(said), end="")
     return console.export_html(
         inline_styles=True,
-        code_format='<meta charset="utf-8"><body style="background:#16181b;color:#e6e6e3">'
-        '<pre style="font:15px/1.2 DejaVu Sans Mono,monospace">{code}</pre>',
+        code_format=PAGE,
     )
 
 
