@@ -53,6 +53,10 @@ run: setup ## one job, as for a schedule: load, then transform, recorded in kals
 export: setup ## write the typed tables as files: make export ARGS="--to DIR [--format csv]"
 	@$(ELT) export $(ARGS)
 
+.PHONY: chart
+chart: setup ## draw an event or a market: make chart ARGS="TICKER [--png] [--terminal]"
+	@$(ELT) chart $(ARGS)
+
 .PHONY: backup
 backup: setup ## write the whole warehouse into a folder: make backup ARGS="DIR"
 	@$(ELT) backup $(ARGS)
@@ -121,6 +125,10 @@ lock: ## write the lock files anew, with uv
 docs: setup ## write the dbt docs as one HTML file
 	@$(ELT) docs
 
+.PHONY: site
+site: setup ## write a static site with charts into site/: make site ARGS="--to DIR --event EVENT"
+	@$(ELT) site $(ARGS)
+
 .PHONY: docs-serve
 docs-serve: docs ## show the docs on http://127.0.0.1:8080 (or PORT=)
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory target/docs
@@ -132,6 +140,10 @@ dictionary: setup ## write docs/data_dictionary.md from dbt's YAML
 .PHONY: demo
 demo: setup ## see it work without the network: simulator, load, transform
 	@PGDATA_DIR=$(DEMO_PGDATA_DIR) $(BIN)/python -m tests.demo
+
+.PHONY: screenshots
+screenshots: setup ## take the pictures of the README anew, into docs/images/; needs Chromium
+	@$(BIN)/python -m tests.screenshots
 
 .PHONY: psql
 psql: setup ## open psql on the warehouse

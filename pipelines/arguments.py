@@ -92,6 +92,12 @@ def _build_parser() -> argparse.ArgumentParser:
     schedule.add_argument("--image", metavar="NAME", help="docker, kubernetes: the image")
     schedule.add_argument("--to", metavar="FOLDER", help="write the files there, print none")
     _add_ways_out(add)
+    _add_chart_arguments(
+        add("chart", commands.chart_command, "draw an event or a market: a page, a picture, text")
+    )
+    _add_site_arguments(
+        add("site", commands.site_command, "write the warehouse as a static site, charts and all")
+    )
     add(
         "grant",
         commands.grant_command,
@@ -128,6 +134,66 @@ def _add_ways_out(add: Callable[..., argparse.ArgumentParser]) -> None:
     replay = add("replay", commands.replay_command, "rebuild all typed tables from raw alone")
     replay.add_argument(
         "--verify", action="store_true", help="prove that they are the same as before"
+    )
+
+
+def _add_chart_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ticker", metavar="TICKER", help="an event's or a market's")
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        help="ISO date or time, how long ago (24h, 7d), or `open`: where its candles begin; "
+        "default: there, but at most 30 days back",
+    )
+    parser.add_argument("--until", metavar="TIME", help="ISO date or time, or how long ago")
+    parser.add_argument(
+        "--interval",
+        type=int,
+        metavar="MINUTES",
+        help="length of a period: 1, 5, 15, 60 or 1440; default: the shortest that suits the range",
+    )
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=12,
+        metavar="MARKETS",
+        help="how many of an event's markets, the likeliest; at most 15, default 12",
+    )
+    parser.add_argument("--to", metavar="FILE", help="the page; default TICKER.html, here")
+    parser.add_argument("--png", action="store_true", help="write a picture beside the page")
+    parser.add_argument(
+        "--terminal", action="store_true", help="draw it in the terminal, write no file"
+    )
+
+
+def _add_site_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", default="site", metavar="DIR", help="a new folder, or a site's; default site"
+    )
+    parser.add_argument(
+        "--event",
+        action="append",
+        dest="events",
+        default=[],
+        metavar="EVENT",
+        help="an event that gets a page, by its ticker; repeatable; default: the most traded ones",
+    )
+    parser.add_argument(
+        "--events",
+        type=int,
+        dest="most",
+        default=200,
+        metavar="N",
+        help="how many of the most traded events get a page; default 200",
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", help="where charts begin: ISO date or time, or how long ago"
+    )
+    parser.add_argument(
+        "--no-docs",
+        action="store_false",
+        dest="has_docs",
+        help="leave the dbt docs out, which take ten seconds and a role that may read all schemas",
     )
 
 

@@ -6,6 +6,7 @@ What takes long to import (dlt 2 s, dbt 1 s, pyarrow 1 s) is imported by the com
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,6 +183,35 @@ def export_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def chart_command(arguments: argparse.Namespace) -> int:
+    from pipelines.chart.write import read, wanted_of, write
+
+    if arguments.terminal and (arguments.png or arguments.to):
+        raise UsageError("--terminal writes no file: leave out --to and --png, or --terminal")
+    wanted = wanted_of(
+        arguments.ticker,
+        arguments.since,
+        arguments.until,
+        time.time(),
+        interval=arguments.interval,
+        top=arguments.top,
+    )
+    chart = read(_warehouse(), wanted)
+    if arguments.terminal:
+        # plotext is imported for the terminal, vl_convert for files
+        from pipelines.chart.terminal import render_terminal
+
+        size = shutil.get_terminal_size()
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        # the line of the prompt stays
+        print(render_terminal(chart, size.columns, size.lines - 1, colour=colour))
+        return 0
+    to = Path(arguments.to) if arguments.to else None
+    for path in write(chart, to, png=arguments.png):
+        print(f"wrote {path}")
+    return 0
+
+
 def backup_command(arguments: argparse.Namespace) -> int:
     from pipelines.backup import back_up
 
@@ -205,6 +235,24 @@ def replay_command(arguments: argparse.Namespace) -> int:
     compared = verify(_warehouse())
     print("\n".join(str(one) for one in compared))
     raise_unless_equal(compared)
+    return 0
+
+
+def site_command(arguments: argparse.Namespace) -> int:
+    # jinja2 and dbt take a second to import: only here
+    from pipelines.site.build import Wish, write_site
+    from pipelines.timerange import parse_moment
+
+    if arguments.most < 1:
+        raise UsageError(f"--events {arguments.most}: give 1 or more")
+    since = arguments.since
+    wish = Wish(
+        events=arguments.events,
+        most=arguments.most,
+        since=None if since is None else parse_moment("since", since, time.time()),
+        has_docs=arguments.has_docs,
+    )
+    print(write_site(_warehouse(), Path(arguments.to), wish))
     return 0
 
 

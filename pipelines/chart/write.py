@@ -1,0 +1,95 @@
+"""`kalshi-elt chart`: reads the chart's data at one moment and writes its files."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from pipelines import versions
+from pipelines.chart.data import Chart, Wanted, read_chart
+from pipelines.errors import KalshiEltError, UsageError
+from pipelines.timerange import parse_range
+from pipelines.warehouse import Warehouse
+
+LONGEST_NAME = 100
+"""Characters of a file's name without its suffix."""
+
+PLAIN_NAME = re.compile(
+    rf"(?!(?:CON|PRN|AUX|NUL|COM\d|LPT\d)(?:\.|$))[A-Z0-9][A-Z0-9.-]{{0,{LONGEST_NAME - 1}}}"
+)
+"""Tickers that are names of files as they are, on every system: Windows keeps some for devices."""
+
+
+def wanted_of(
+    ticker: str,
+    since: str | None,
+    until: str | None,
+    now: float,
+    *,
+    interval: int | None = None,
+    top: int = 12,
+) -> Wanted:
+    """What the arguments ask for; raises UsageError on times that are none.
+
+    `--since open` is the whole of what has landed.
+    """
+    found = parse_range(since, until, now)
+    return Wanted(
+        ticker,
+        since=None if since is None else found.since or 0,
+        until=None if until is None else found.until,
+        interval=interval,
+        top=top,
+    )
+
+
+def read(warehouse: Warehouse, wanted: Wanted) -> Chart:
+    """What is to be drawn, all of one moment. Raises what read_chart raises."""
+    with warehouse.connect() as connection:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        versions.require(versions.version_of(connection), str(warehouse))
+        return read_chart(connection, wanted)
+
+
+def write(chart: Chart, to: Path | None, *, png: bool) -> list[Path]:
+    """Write the page, and the picture beside it; returns their paths.
+
+    Raises UsageError when `to` is no name for a page, KalshiEltError when it can't be written.
+    """
+    # a second to import and to bundle: only here
+    from pipelines.chart.page import page_html
+    from pipelines.chart.picture import picture
+
+    page = to or Path(f"{file_name(chart.ticker)}.html")
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--to {page} names no HTML file: give one that ends with .html")
+    written = [_written(page, page_html(chart).encode())]
+    if png:
+        written.append(_written(page.with_suffix(".png"), picture(chart)))
+    return written
+
+
+def file_name(ticker: str) -> str:
+    """The ticker as a name of a file, also where case makes no difference: most often itself."""
+    if PLAIN_NAME.fullmatch(ticker):
+        return ticker
+    readable = re.sub(r"[^A-Za-z0-9-]+", "_", ticker).strip("_-")[:60]
+    # two odd tickers must not share a file; no plain name has an underscore
+    return f"{readable}_{hashlib.sha256(ticker.encode()).hexdigest()[:12]}"
+
+
+def _written(path: Path, content: bytes) -> Path:
+    """Write a file, all of it or none; one that was there is replaced."""
+    part = path.with_name(f".{path.name[:LONGEST_NAME]}.{os.getpid()}.part")
+    try:
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise KalshiEltError(
+            f"{path} can't be written: {error.strerror}; give --to a file in a folder that you "
+            "can write"
+        ) from error
+    return path
