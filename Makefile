@@ -125,6 +125,10 @@ lock: ## write the lock files anew, with uv
 docs: setup ## write the dbt docs as one HTML file
 	@$(ELT) docs
 
+.PHONY: site
+site: setup ## write a static site with charts into site/: make site ARGS="--to DIR --event EVENT"
+	@$(ELT) site $(ARGS)
+
 .PHONY: docs-serve
 docs-serve: docs ## show the docs on http://127.0.0.1:8080 (or PORT=)
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory target/docs
@@ -136,6 +140,10 @@ dictionary: setup ## write docs/data_dictionary.md from dbt's YAML
 .PHONY: demo
 demo: setup ## see it work without the network: simulator, load, transform
 	@PGDATA_DIR=$(DEMO_PGDATA_DIR) $(BIN)/python -m tests.demo
+
+.PHONY: screenshots
+screenshots: setup ## take the pictures of the README anew, into docs/images/; needs Chromium
+	@$(BIN)/python -m tests.screenshots
 
 .PHONY: psql
 psql: setup ## open psql on the warehouse

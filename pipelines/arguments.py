@@ -95,6 +95,9 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_chart_arguments(
         add("chart", commands.chart_command, "draw an event or a market: a page, a picture, text")
     )
+    _add_site_arguments(
+        add("site", commands.site_command, "write the warehouse as a static site, charts and all")
+    )
     add(
         "grant",
         commands.grant_command,
@@ -160,6 +163,37 @@ def _add_chart_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--png", action="store_true", help="write a picture beside the page")
     parser.add_argument(
         "--terminal", action="store_true", help="draw it in the terminal, write no file"
+    )
+
+
+def _add_site_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", default="site", metavar="DIR", help="a new folder, or a site's; default site"
+    )
+    parser.add_argument(
+        "--event",
+        action="append",
+        dest="events",
+        default=[],
+        metavar="EVENT",
+        help="an event that gets a page, by its ticker; repeatable; default: the most traded ones",
+    )
+    parser.add_argument(
+        "--events",
+        type=int,
+        dest="most",
+        default=200,
+        metavar="N",
+        help="how many of the most traded events get a page; default 200",
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", help="where charts begin: ISO date or time, or how long ago"
+    )
+    parser.add_argument(
+        "--no-docs",
+        action="store_false",
+        dest="has_docs",
+        help="leave the dbt docs out, which take ten seconds and a role that may read all schemas",
     )
 
 

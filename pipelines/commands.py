@@ -238,6 +238,24 @@ def replay_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def site_command(arguments: argparse.Namespace) -> int:
+    # jinja2 and dbt take a second to import: only here
+    from pipelines.site.build import Wish, write_site
+    from pipelines.timerange import parse_moment
+
+    if arguments.most < 1:
+        raise UsageError(f"--events {arguments.most}: give 1 or more")
+    since = arguments.since
+    wish = Wish(
+        events=arguments.events,
+        most=arguments.most,
+        since=None if since is None else parse_moment("since", since, time.time()),
+        has_docs=arguments.has_docs,
+    )
+    print(write_site(_warehouse(), Path(arguments.to), wish))
+    return 0
+
+
 def grant_command(arguments: argparse.Namespace) -> int:
     from pipelines.grants import grant
 

@@ -75,10 +75,10 @@ def check(warehouse: Warehouse) -> None:
     run_dbt(warehouse, ["test", *WITHOUT_UNIT_TESTS])
 
 
-def write_docs(warehouse: Warehouse) -> Path:
+def write_docs(warehouse: Warehouse, *, quiet: bool = False) -> Path:
     """Write the docs as one HTML file that opens without a server; returns its path."""
     require_raw_tables(warehouse)
-    run_dbt(warehouse, ["docs", "generate", "--static"])
+    run_dbt(warehouse, ["docs", "generate", "--static"], quiet=quiet)
     page = target_folder() / "docs" / "index.html"
     page.parent.mkdir(exist_ok=True)
     shutil.copyfile(target_folder() / DOCS_PAGE, page)
