@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.chart.write import LONGEST_NAME, file_name, wanted_of
+from pipelines.chart.write import wanted_of
 from pipelines.errors import UsageError
 from pipelines.paths import PROJECT_ROOT
 from tests.conftest import Project
@@ -127,27 +127,6 @@ def test_an_empty_warehouse_has_nothing_to_draw(project: Project) -> None:
     status, line = failure(project, EVENT)
 
     assert (status, "run `kalshi-elt transform` first" in line) == (1, True), line
-
-
-@pytest.mark.parametrize("ticker", [EVENT, MARKET, "A", "KXBTC-25.5", "X" * LONGEST_NAME])
-def test_most_tickers_are_the_names_of_their_files(ticker: str) -> None:
-    assert file_name(ticker) == ticker
-
-
-@pytest.mark.parametrize(
-    "ticker",
-    [
-        *("../../etc/passwd", "a/b", "A\\B", "..", ".", "", ".hidden", "-rf", "lower", "CON"),
-        *("NUL.A", "A B", "A\nB", "A\0B", "X" * 101, "\u202eFDP", "\N{PARTY POPPER}"),
-    ],
-)
-def test_odd_tickers_get_safe_names_of_their_own(ticker: str) -> None:
-    name = file_name(ticker)
-
-    assert re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name)
-    assert not name.startswith("-")
-    assert name != file_name(f"{ticker}x") != file_name(ticker.swapcase() + "y")
-    assert file_name(ticker) == name
 
 
 def test_times_are_read_as_elsewhere() -> None:

@@ -18,9 +18,9 @@ import psycopg2
 import pytest
 
 from pipelines.errors import BusyError, UsageError
+from pipelines.paths import file_name
 from pipelines.site import build
 from pipelines.site.folder import BUILDING, MANIFEST, open_folder
-from pipelines.site.pages import file_name
 from tests.conftest import Project, new_database
 from tests.simulator import Exchange, Simulator
 from tests.test_hostile_text import EVENT, HOSTILE, hostile_exchange

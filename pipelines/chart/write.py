@@ -1,23 +1,14 @@
 """`kalshi-elt chart`: reads the chart's data at one moment and writes its files."""
 
-import hashlib
 import os
-import re
 from pathlib import Path
 
 from pipelines import versions
 from pipelines.chart.data import Chart, Wanted, read_chart
 from pipelines.errors import KalshiEltError, UsageError
+from pipelines.paths import LONGEST_NAME, file_name
 from pipelines.timerange import parse_range
 from pipelines.warehouse import Warehouse
-
-LONGEST_NAME = 100
-"""Characters of a file's name without its suffix."""
-
-PLAIN_NAME = re.compile(
-    rf"(?!(?:CON|PRN|AUX|NUL|COM\d|LPT\d)(?:\.|$))[A-Z0-9][A-Z0-9.-]{{0,{LONGEST_NAME - 1}}}"
-)
-"""Tickers that are names of files as they are, on every system: Windows keeps some for devices."""
 
 
 def wanted_of(
@@ -67,15 +58,6 @@ def write(chart: Chart, to: Path | None, *, png: bool) -> list[Path]:
     if png:
         written.append(_written(page.with_suffix(".png"), picture(chart)))
     return written
-
-
-def file_name(ticker: str) -> str:
-    """The ticker as a name of a file, also where case makes no difference: most often itself."""
-    if PLAIN_NAME.fullmatch(ticker):
-        return ticker
-    readable = re.sub(r"[^A-Za-z0-9-]+", "_", ticker).strip("_-")[:60]
-    # two odd tickers must not share a file; no plain name has an underscore
-    return f"{readable}_{hashlib.sha256(ticker.encode()).hexdigest()[:12]}"
 
 
 def _written(path: Path, content: bytes) -> Path:

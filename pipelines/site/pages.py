@@ -3,7 +3,6 @@
 Texts from Kalshi are anybody's: every value is escaped, and its control characters are replaced.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipelines.paths import file_name
 from pipelines.site.data import CalibrationRow, Event, Market, SiteData
 
 NONE = "\N{EN DASH}"
@@ -61,9 +61,6 @@ HARMFUL = re.compile(
 )
 """Control characters, and those that turn the direction of the text around them."""
 
-PLAIN_NAME = re.compile(r"(?!(?:CON|PRN|AUX|NUL|COM\d|LPT\d)(?:\.|$))[A-Z0-9][A-Z0-9.-]{0,79}")
-"""Tickers that are file names as they are, on every system."""
-
 
 @dataclass(frozen=True)
 class Page:
@@ -87,18 +84,6 @@ class Rules:
     text: str
     is_cut: bool
     markets: tuple[str, ...]
-
-
-def file_name(ticker: str) -> str:
-    """The name of an event's page without `.html`, unique even where case makes no difference.
-
-    Most tickers are their own name. Others get a hash; it follows an underscore, which no plain
-    name has.
-    """
-    if PLAIN_NAME.fullmatch(ticker):
-        return ticker
-    readable = re.sub(r"[^A-Za-z0-9-]+", "-", ticker)[:60].strip("-")
-    return f"{readable}_{hashlib.sha256(ticker.encode()).hexdigest()[:20]}"
 
 
 def event_path(ticker: str) -> str:
