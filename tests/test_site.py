@@ -95,7 +95,7 @@ def test_it_says_in_one_line_what_it_wrote(project_with_site: tuple[Project, Pat
     _, folder, said = project_with_site
 
     assert re.fullmatch(
-        rf"site: {re.escape(str(folder))}/index\.html \(1 events of 1, \d+\.\d s\)\n", said
+        rf"site: {re.escape(str(folder))}/index\.html \(1 event of 1, \d+\.\d s\)\n", said
     )
 
 

@@ -15,6 +15,7 @@ from pipelines.errors import KalshiEltError
 from pipelines.site import pages
 from pipelines.site.data import read_events, read_site, snapshot
 from pipelines.site.folder import SiteFolder, open_folder
+from pipelines.summary import count
 from pipelines.transform import write_docs
 from pipelines.warehouse import Warehouse
 
@@ -50,7 +51,7 @@ class Built:
     def __str__(self) -> str:
         return (
             f"site: {self.front_page} "
-            f"({self.pages:,} events of {self.events:,}, {self.seconds:.1f} s)"
+            f"({count(self.pages, 'event')} of {self.events:,}, {self.seconds:.1f} s)"
         )
 
 
