@@ -73,6 +73,11 @@ def test_each_role_does_its_part_and_no_more(granted: Project) -> None:
     assert not may(transformer, "create table kalshi_raw.mine ()")
     assert may(reader, "select from kalshi.candles")
     assert may(reader, "select from kalshi.settlements")
+    assert may(reader, "select from kalshi.market_summary")
+    assert may(reader, "select from kalshi.candles_filled('M', 60, now() - interval '1d', now())")
+    assert may(
+        reader, "select from kalshi.event_probabilities('E', 5, now() - interval '1d', now())"
+    )
     assert may(reader, "select from kalshi_ops.runs")
     assert not may(reader, "select from kalshi_raw.markets")
     assert not may(reader, "delete from kalshi.markets")
