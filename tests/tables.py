@@ -19,6 +19,9 @@ KEYED_TABLES = {
 }
 """Every incremental model, with its primary key."""
 
+NEVER_FILLED = ("series", "prices_before_close")
+"""What tests land themselves has no series, and no settled market that was asked for before."""
+
 
 def typed_rows(project: Project) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table but for the times at which it was written."""

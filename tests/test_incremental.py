@@ -8,14 +8,12 @@ import pytest
 
 from tests.conftest import Project
 from tests.landing import Landing, Window, candle, event, land, market
-from tests.tables import KEYED_TABLES, typed_rows
+from tests.tables import KEYED_TABLES, NEVER_FILLED, typed_rows
 
 EVENTS = ("E1", "E2", "E3")
 MARKETS = {"M1": "E1", "M2": "E1", "M3": "E2", "M4": "E3"}
 LOADS = 10
 QUOTES = candle()["yes_bid"]
-NEVER_FILLED = ("series", "prices_before_close")
-"""Of what is landed here: no series, and nothing is asked for an hour before a close."""
 
 
 def test_the_list_of_incremental_models_is_complete(loaded_project: Project) -> None:
