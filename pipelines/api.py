@@ -307,7 +307,7 @@ def _reason(response: requests.Response) -> str:
     """What the body says went wrong, in few words."""
     try:
         body = msgspec.json.decode(response.content, type=_ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return response.reason or ""
     said = body.error or body.msg
     if isinstance(said, _ErrorDetails):

@@ -373,6 +373,7 @@ def test_a_404_is_not_retried_and_is_an_error_of_its_own(
         pytest.param(b"<html>", "Forbidden", id="no JSON"),
         pytest.param(b'{"error":"\xff"}', "Forbidden", id="no UTF-8"),
         pytest.param(b"", "Forbidden", id="nothing"),
+        pytest.param(b'{"more":' + b"[" * 5_000, "Forbidden", id="nested without end"),
     ],
 )
 def test_any_other_status_is_an_error_whatever_its_body(body: bytes, reason: str) -> None:
