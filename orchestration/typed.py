@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
+    DbtCliResource,
+    DbtProject,
+)
 from dagster_dbt import dbt_assets as assets_of_dbt
 from dbt.version import __version__ as dbt_version
 from packaging.version import Version
@@ -23,6 +29,7 @@ from pipelines.paths import PROJECT_ROOT
 from pipelines.source import CANDLESTICKS
 from pipelines.transform import FAILED, WITHOUT_UNIT_TESTS, require_raw_tables
 from pipelines.warehouse import (
+    OPS_SCHEMA,
     TRANSFORMER_ROLE,
     Warehouse,
     database_url,
@@ -44,6 +51,9 @@ class TypedTranslator(DagsterDbtTranslator):
     table that the loader fills."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        if dbt_resource_props["schema"] == OPS_SCHEMA:
+            # what the loader remembers of the windows that it lands with the candles
+            return raw_key(CANDLESTICKS.name)
         return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
@@ -57,6 +67,12 @@ class TypedTranslator(DagsterDbtTranslator):
             # the days of a backfill land in the same table
             return spec.merge_attributes(deps=[DAYS_OF_CANDLES])
         return spec
+
+
+TRANSLATOR = TypedTranslator(
+    # a raw table, and what is remembered of it
+    DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
+)
 
 
 class Dbt(DbtCliResource):
@@ -79,9 +95,7 @@ DBT = Dbt(
 
 # without a DbtProject: it would parse with the `dbt` on the PATH, and copy the whole checkout with
 # its environments and warehouses for a long selection
-@assets_of_dbt(
-    name="transform", manifest=MANIFEST, dagster_dbt_translator=TypedTranslator(), pool=POOL
-)
+@assets_of_dbt(name="transform", manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, pool=POOL)
 def typed_tables(context: dg.AssetExecutionContext, dbt: Dbt) -> Iterator[Any]:
     """`make transform`: type what landed, then test it."""
     target = TARGET / "run"

@@ -19,9 +19,8 @@ from pipelines.embedded import client_program
 from pipelines.errors import BusyError, KalshiEltError, UsageError, WarehouseError
 from pipelines.ops import hold_lock
 from pipelines.prune import size
-from pipelines.warehouse import RAW_SCHEMA, TYPED_SCHEMA, Warehouse
+from pipelines.warehouse import OPS_SCHEMA, RAW_SCHEMA, TYPED_SCHEMA, Warehouse
 
-OPS_SCHEMA = "kalshi_ops"
 DATA_SCHEMAS = (RAW_SCHEMA, TYPED_SCHEMA, "kalshi_staging")
 SCHEMAS = (*DATA_SCHEMAS, OPS_SCHEMA)
 """All that is ours, dlt's own tables in the raw schema with it."""

@@ -20,6 +20,7 @@ from pipelines.paths import PROJECT_ROOT, dlt_data_folder
 
 RAW_SCHEMA = "kalshi_raw"
 TYPED_SCHEMA = "kalshi"
+OPS_SCHEMA = "kalshi_ops"
 RAW_TABLES = ("series", "events", "markets", "candlesticks")
 TYPED_TABLES = ("series", "events", "markets", "candles")
 LOADER = "kalshi-elt load"
