@@ -94,9 +94,8 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
 
 @contextmanager
 def _snapshot(warehouse: Warehouse) -> Iterator[Connection]:
-    """A connection that sees one moment of the warehouse, and changes nothing."""
-    with warehouse.connect() as connection:
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    """One moment of the warehouse, each value spelled in one way."""
+    with warehouse.snapshot() as connection:
         connection.set_client_encoding("UTF8")
         with connection.cursor() as cursor:
             cursor.execute(SPELLING)

@@ -4,7 +4,6 @@ A file is written under a hidden name and renamed when it is whole; `manifest.js
 then. Readers of the folder may pass over hidden files, as all readers of such layouts do.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Collection, Iterator
@@ -13,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from pipelines.errors import BusyError, UsageError
+from pipelines.errors import UsageError
+from pipelines.folders import hold_folder
 
 MANIFEST = "manifest.json"
 MADE_BY = "kalshi-elt export 1"
@@ -125,35 +125,18 @@ def open_folder(path: Path, file_format: str) -> Iterator[ExportFolder]:
 
     Raises UsageError when it holds something else, BusyError when another export writes to it.
     """
-    if _is_foreign(path):
-        raise UsageError(
-            f"--to {path}: the folder is not empty and holds no export; choose another one"
-        )
-    path.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        _lock(handle, path)
+    with hold_folder(
+        path,
+        thing="export",
+        manifest=MANIFEST,
+        is_leftover=lambda name: name.endswith(UNFINISHED),
+        busy=f"another export is writing to {path}: run again when it ends",
+    ):
         folder = _read(path, file_format)
         for leftover in path.rglob(f".*{UNFINISHED}"):
             leftover.unlink()
         folder.save(is_complete=False)
         yield folder
-    finally:
-        os.close(handle)
-
-
-def _is_foreign(path: Path) -> bool:
-    if not path.is_dir() or (path / MANIFEST).exists():
-        return False
-    # what a kill before the first manifest leaves
-    return any(not entry.name.endswith(UNFINISHED) for entry in path.iterdir())
-
-
-def _lock(handle: int, path: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BusyError(f"another export is writing to {path}: run again when it ends") from None
 
 
 def _read(path: Path, file_format: str) -> ExportFolder:

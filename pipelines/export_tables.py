@@ -7,12 +7,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from pipelines.warehouse import TYPED_SCHEMA
+from pipelines.warehouse import TYPED_SCHEMA, select
 
 MOST_ROWS = 10_000_000
 """Rows that one query reads and the server sorts, about 3 GB of candles: a table is read once for
@@ -143,8 +142,8 @@ NOT_EXPORTED = frozenset({"candles_5m", "candles_15m"})
 def read_tables(connection: Connection) -> list[Table]:
     """All tables and views of schema `kalshi` but NOT_EXPORTED, by name; none before the first
     `transform`."""
-    keys = dict(_rows(connection, KEYS, [TYPED_SCHEMA]))
-    columns = _rows(connection, COLUMNS, [TYPED_SCHEMA])
+    keys = dict(select(connection, KEYS, [TYPED_SCHEMA]))
+    columns = select(connection, COLUMNS, [TYPED_SCHEMA])
     return [
         Table(
             name,
@@ -174,7 +173,7 @@ def read_pieces(connection: Connection, table: Table) -> list[Piece]:
     columns = hashlib.sha256(repr(table.columns).encode()).hexdigest()[:12]
     return [
         Piece(table.name, tuple(values), rows, f"{rows} {total} {columns}")
-        for *values, rows, total in _rows(connection, query, None)
+        for *values, rows, total in select(connection, query, None)
     ]
 
 
@@ -230,11 +229,3 @@ def _order_by(expressions: Sequence[sql.Composable]) -> sql.Composable:
     if not expressions:
         return sql.SQL("")
     return sql.SQL(" order by ") + sql.SQL(", ").join(expressions)
-
-
-def _rows(
-    connection: Connection, query: str | sql.Composable, values: Sequence[object] | None
-) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return cursor.fetchall()

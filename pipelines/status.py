@@ -3,13 +3,19 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines import versions
-from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, TYPED_SCHEMA, TYPED_TABLES, Warehouse
+from pipelines.warehouse import (
+    RAW_SCHEMA,
+    RAW_TABLES,
+    TYPED_SCHEMA,
+    TYPED_TABLES,
+    Warehouse,
+    select,
+)
 
 TABLES = (
     *((RAW_SCHEMA, name) for name in RAW_TABLES),
@@ -28,7 +34,14 @@ from kalshi_ops.objects
 where entity = 'market'
 """
 
-COVERAGE = """
+GAPS = """
+(coverage.wanted - coverage.covered)
+* tstzmultirange(tstzrange(null, upper(coverage.wanted) - interval '10 minutes'))
+"""
+"""What is missing of a row of kalshi_ops.coverage: the last minutes are asked for once more by
+design, so they are no gap yet."""
+
+COVERAGE = f"""
 select
     coverage.interval_min,
     count(*),
@@ -45,11 +58,7 @@ left join lateral (
     select
         count(*) as gaps,
         sum(extract(epoch from upper(gap) - lower(gap))) / 60 as minutes
-    -- the last minutes are asked for once more by design, so they are no gap yet
-    from unnest(
-        (coverage.wanted - coverage.covered)
-        * tstzmultirange(tstzrange(null, upper(coverage.wanted) - interval '10 minutes'))
-    ) as gap
+    from unnest({GAPS}) as gap
 ) as gaps on coverage.has_gap and objects.gone_at is null
 group by coverage.interval_min
 order by coverage.interval_min
@@ -148,8 +157,8 @@ def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
     with warehouse.connect() as connection:
         versions.require(versions.version_of(connection), str(warehouse))
         has_objects = _exists(connection, "kalshi_ops", "objects")
-        markets = _select(connection, MARKETS)[0] if has_objects else (0, 0, 0, 0)
-        coverage = _select(connection, COVERAGE) if has_objects else []
+        markets = select(connection, MARKETS)[0] if has_objects else (0, 0, 0, 0)
+        coverage = select(connection, COVERAGE) if has_objects else []
         has_loads = _exists(connection, RAW_SCHEMA, "_dlt_loads")
         has_rejects = _exists(connection, TYPED_SCHEMA, "rejects")
         found = [Coverage(*row) for row in coverage]
@@ -161,21 +170,21 @@ def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
             },
             sizes={
                 f"{schema}.{name}": Size(
-                    *_select(connection, SIZES, {"table": f"{schema}.{name}"})[0]
+                    *select(connection, SIZES, {"table": f"{schema}.{name}"})[0]
                 )
                 for schema, name in TABLES
                 if _exists(connection, schema, name)
             },
-            last_load=_select(connection, LAST_LOAD)[0][0] if has_loads else None,
+            last_load=select(connection, LAST_LOAD)[0][0] if has_loads else None,
             open_markets=markets[0],
             settled_markets=markets[1],
             gone_markets=markets[2],
             known_markets=markets[3],
             coverage=found,
-            rejects=dict(_select(connection, REJECTS)) if has_rejects else None,
+            rejects=dict(select(connection, REJECTS)) if has_rejects else None,
             newest_data=max((one.until for one in found if one.until), default=None),
             partitions=(
-                [month for (month,) in _select(connection, PARTITIONS)]
+                [month for (month,) in select(connection, PARTITIONS)]
                 if _exists(connection, TYPED_SCHEMA, "candles")
                 else None
             ),
@@ -185,14 +194,14 @@ def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
 
 def count_gaps(connection: Connection) -> int:
     """How many stretches were wanted and are not covered."""
-    return sum(Coverage(*row).gaps for row in _select(connection, COVERAGE))
+    return sum(Coverage(*row).gaps for row in select(connection, COVERAGE))
 
 
 def count_rejects(connection: Connection) -> int:
     """How many answers can't be typed; 0 before any model was built."""
     if not _exists(connection, TYPED_SCHEMA, "rejects"):
         return 0
-    return sum(number for _, number in _select(connection, REJECTS))
+    return sum(number for _, number in select(connection, REJECTS))
 
 
 def render_json(status: Status) -> str:
@@ -223,7 +232,7 @@ def render(status: Status) -> str:
 
 
 def _last_run(connection: Connection) -> LastRun | None:
-    found = _select(connection, LAST_RUN)
+    found = select(connection, LAST_RUN)
     return LastRun(*found[0]) if found else None
 
 
@@ -267,12 +276,4 @@ def _count(connection: Connection, schema: str, table: str) -> int | None:
     if not _exists(connection, schema, table):
         return None
     query = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table))
-    return int(_select(connection, query)[0][0])
-
-
-def _select(
-    connection: Connection, query: str | sql.Composed, values: dict[str, object] | None = None
-) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return cursor.fetchall()
+    return int(select(connection, query)[0][0])

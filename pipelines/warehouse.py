@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.embedded import EmbeddedServer
@@ -95,6 +96,13 @@ class Warehouse:
         finally:
             connection.close()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the warehouse, and changes nothing."""
+        with self.connect() as connection:
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            yield connection
+
     def _libpq_keywords(self) -> dict[str, Any]:
         identity = {
             "host": self.host,
@@ -122,6 +130,17 @@ class Warehouse:
     def __str__(self) -> str:
         """For messages: never shows the password."""
         return f"{self.user}@{self.host}:{self.port}/{self.dbname}"
+
+
+def select(
+    connection: Connection,
+    query: str | sql.Composable,
+    values: Sequence[object] | Mapping[str, object] | None = None,
+) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return cursor.fetchall()
 
 
 def open_warehouse(database_url: str | None, pgdata_dir: Path) -> Warehouse:

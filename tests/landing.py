@@ -109,9 +109,14 @@ def market(ticker: str = "M", event_ticker: str = "E", **fields: Any) -> dict[st
     }
 
 
+def flat(price: str) -> dict[str, str]:
+    """A price, in dollars, that does not move in a period."""
+    return {f"{name}_dollars": price for name in ("open", "high", "low", "close")}
+
+
 def candle(minute: int = 1, **fields: Any) -> dict[str, Any]:
     """A live candle whose period ends so many minutes after `START`."""
-    quotes = {f"{name}_dollars": "0.3400" for name in ("open", "high", "low", "close")}
+    quotes = flat("0.3400")
     return {
         "end_period_ts": int(START.timestamp()) + 60 * minute,
         "price": {"previous_dollars": "0.3300"},

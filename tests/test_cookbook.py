@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.paths import PROJECT_ROOT
 from tests.conftest import Project, new_database
-from tests.landing import START, Landing, Window, candle, event, land, market
+from tests.landing import START, Landing, Window, candle, event, flat, land, market
 from tests.simulator import Simulator
 
 RECIPE = re.compile(r"^## \d+\. (.+?)$.*?```sql\n(.+?)```", re.MULTILINE | re.DOTALL)
@@ -42,7 +42,7 @@ def warehouse(server_url: str, simulator: Simulator, dbt_work: object) -> Projec
             windows=[
                 Window(
                     name,
-                    [candle(1, yes_bid=_flat(bid), yes_ask=_flat("0.0800"), volume_fp="3.00")],
+                    [candle(1, yes_bid=flat(bid), yes_ask=flat("0.0800"), volume_fp="3.00")],
                 )
                 for name, bid in quotes.items()
             ],
@@ -50,10 +50,6 @@ def warehouse(server_url: str, simulator: Simulator, dbt_work: object) -> Projec
     )
     project.must("dbt", "run")
     return project
-
-
-def _flat(price: str) -> dict[str, str]:
-    return {f"{name}_dollars": price for name in ("open", "high", "low", "close")}
 
 
 def test_there_are_fifteen_questions_and_each_has_a_query() -> None:

@@ -7,16 +7,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import Project
-from tests.landing import START, Landing, Window, candle, event, land, market
+from tests.landing import START, Landing, Window, candle, event, flat, land, market
 
 HOUR = timedelta(hours=1)
 EMPTY_BOOK = {"yes_bid": "0.0000", "yes_ask": "1.0000"}
 
 
 def quoted(minute: int, bid: str, ask: str, last_trade: str | None = None) -> Any:
-    def flat(price: str) -> Any:
-        return {f"{name}_dollars": price for name in ("open", "high", "low", "close")}
-
     price = {"previous_dollars": last_trade} if last_trade else {}
     return candle(minute, yes_bid=flat(bid), yes_ask=flat(ask), price=price)
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
-from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.errors import KalshiEltError, UsageError
+from pipelines.warehouse import select
 
 DAY = 1440
 INTERVALS = (1, 5, 15, 60, DAY)
@@ -269,14 +269,14 @@ def read_chart(connection: Connection, wanted: Wanted) -> Chart:
     NoCandlesError when there are no prices in it, KalshiEltError before the marts are built.
     """
     _require_drawable(wanted)
-    if not _rows(connection, FUNCTIONS)[0][0]:
+    if not select(connection, FUNCTIONS)[0][0]:
         raise KalshiEltError(
             "the warehouse has no prices to draw yet: run `kalshi-elt transform` first"
         )
-    found = _rows(connection, EVENT, [wanted.ticker])
+    found = select(connection, EVENT, [wanted.ticker])
     is_event = bool(found)
     if not is_event:
-        found = _rows(connection, MARKET, [wanted.ticker])
+        found = select(connection, MARKET, [wanted.ticker])
     if not found:
         raise UsageError(_unknown(connection, wanted.ticker))
     title, subtitle = found[0]
@@ -299,7 +299,7 @@ def _require_drawable(wanted: Wanted) -> None:
 def _market_chart(
     connection: Connection, wanted: Wanted, title: str, subtitle: str, span: Span
 ) -> MarketChart | None:
-    rows = _rows(connection, PERIODS, _arguments(wanted.ticker, span))
+    rows = select(connection, PERIODS, _arguments(wanted.ticker, span))
     periods = tuple(_period(*row) for row in rows)
     if not any(_says_something(one) for one in periods):
         return None
@@ -321,14 +321,14 @@ def _says_something(period: Period) -> bool:
 def _event_chart(
     connection: Connection, wanted: Wanted, title: str, subtitle: str, span: Span
 ) -> EventChart | None:
-    rows = _rows(connection, LINES, {**_arguments(wanted.ticker, span), "top": wanted.top})
+    rows = select(connection, LINES, {**_arguments(wanted.ticker, span), "top": wanted.top})
     if not rows:
         return None
     points = {
         ticker: tuple((end.astimezone(UTC), _float(value)) for _, _, end, value in of_market)
         for ticker, of_market in groupby(rows, key=lambda row: str(row[0]))
     }
-    names = distinct_names(dict(_rows(connection, NAMES, [list(points)])))
+    names = distinct_names(dict(select(connection, NAMES, [list(points)])))
     lines = tuple(Line(ticker, names[ticker], found) for ticker, found in points.items())
     left_out = int(rows[0][1]) - len(lines)
     return EventChart(wanted.ticker, title, subtitle, span, lines, left_out)
@@ -362,7 +362,7 @@ class Stretch:
 
 
 def _spans(connection: Connection, ticker: str, is_event: bool) -> list[Stretch]:
-    rows = _rows(connection, SPANS, {"ticker": ticker, "is_event": is_event})
+    rows = select(connection, SPANS, {"ticker": ticker, "is_event": is_event})
     return [
         Stretch(interval, since.astimezone(UTC), until.astimezone(UTC))
         for interval, since, until in rows
@@ -433,7 +433,7 @@ def _nothing_there(ticker: str, span: Span, stretches: Iterable[Stretch]) -> str
 
 def _unknown(connection: Connection, ticker: str) -> str:
     capitals = ticker.upper()
-    similar = _rows(connection, SIMILAR, [capitals[:4]])
+    similar = select(connection, SIMILAR, [capitals[:4]])
     tickers = {str(found).upper(): str(found) for (found,) in similar}
     if capitals in tickers:
         close = [capitals]
@@ -460,11 +460,3 @@ def _text(moment: Moment) -> str:
 
 def _float(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
-
-
-def _rows(
-    connection: Connection, query: str, values: list[Any] | dict[str, Any] | None = None
-) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return cursor.fetchall()

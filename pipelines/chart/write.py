@@ -36,8 +36,7 @@ def wanted_of(
 
 def read(warehouse: Warehouse, wanted: Wanted) -> Chart:
     """What is to be drawn, all of one moment. Raises what read_chart raises."""
-    with warehouse.connect() as connection:
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    with warehouse.snapshot() as connection:
         versions.require(versions.version_of(connection), str(warehouse))
         return read_chart(connection, wanted)
 

@@ -9,21 +9,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
-from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines import versions
 from pipelines.errors import KalshiEltError, UsageError
-from pipelines.status import COVERAGE, SIZES, Coverage
-from pipelines.warehouse import Warehouse
+from pipelines.plan import batched
+from pipelines.status import COVERAGE, GAPS, SIZES, Coverage
+from pipelines.warehouse import Warehouse, select
 
 MOST_COUNTED_BYTES = 256 * 2**20
 """Candles are counted one by one where they take no more (half a second), else estimated."""
 
 LONGEST_RULES = 20_000
 """Characters of a rule that are read; the longest that Kalshi sent had 5,000."""
+
+EVENTS_AT_ONCE = 100
+"""Events whose markets are in memory together."""
 
 MOST_LISTED = 10
 MOST_SETTLED = 10
@@ -227,7 +231,7 @@ from kalshi.calibration
 order by hours_before_close, bucket_low
 """
 
-GAPS = """
+LONGEST_GAPS = f"""
 select
     coverage.market_ticker,
     objects.event_ticker,
@@ -240,10 +244,7 @@ from kalshi_ops.coverage
 left join kalshi_ops.objects
     on objects.entity = 'market'
     and coverage.market_ticker = objects.ticker
-cross join lateral unnest(
-    (coverage.wanted - coverage.covered)
-    * tstzmultirange(tstzrange(null, upper(coverage.wanted) - interval '10 minutes'))
-) as gap
+cross join lateral unnest({GAPS}) as gap
 where coverage.has_gap and objects.gone_at is null
 group by coverage.market_ticker, objects.event_ticker, coverage.interval_min
 order by 7 desc, coverage.market_ticker collate "C", coverage.interval_min
@@ -510,6 +511,11 @@ class SiteData:
     selected: tuple[str, ...]
     """Tickers of the events with a page, in the order of `lines`."""
 
+    @cached_property
+    def with_page(self) -> frozenset[str]:
+        """The same, to look one up."""
+        return frozenset(self.selected)
+
     @property
     def markets(self) -> int:
         return sum(one.markets for one in self.lines)
@@ -532,9 +538,8 @@ class SiteData:
 
 @contextmanager
 def snapshot(warehouse: Warehouse) -> Iterator[Connection]:
-    """A connection that sees one moment and changes nothing."""
-    with warehouse.connect() as connection:
-        connection.set_session(ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
+    """One moment of the warehouse, with times in UTC."""
+    with warehouse.snapshot() as connection:
         with connection.cursor() as cursor:
             # without it times near the end of year 9999 leave the calendar in zones east of UTC
             cursor.execute("set timezone = 'UTC'")
@@ -551,9 +556,9 @@ def read_site(
     """
     version = versions.version_of(connection)
     versions.require(version, str(warehouse))
-    ((moment, are_marts_missing, has_events),) = _select(connection, FOUND, {"marts": list(MARTS)})
+    ((moment, are_marts_missing, has_events),) = select(connection, FOUND, {"marts": list(MARTS)})
     if are_marts_missing:
-        has_landed = version is not None and _select(connection, HAS_LANDED)[0][0]
+        has_landed = version is not None and select(connection, HAS_LANDED)[0][0]
         if has_events or has_landed:
             raise KalshiEltError(
                 f"{warehouse} has no tables for a site yet: run `make transform` first"
@@ -562,29 +567,27 @@ def read_site(
         return _nothing(moment)
     lines = tuple(
         EventLine(*[*row[:10], Mover(*row[10:]) if row[10] is not None else None])
-        for row in _select(connection, EVENTS)
+        for row in select(connection, EVENTS)
     )
     _refuse_missing(wanted, lines)
-    coverage = tuple(Coverage(*row) for row in _select(connection, COVERAGE))
+    coverage = tuple(Coverage(*row) for row in select(connection, COVERAGE))
     return SiteData(
         moment=moment,
         newest_data=max((one.until for one in coverage if one.until), default=None),
-        newest_answer=_select(connection, NEWEST_ANSWER)[0][0],
+        newest_answer=select(connection, NEWEST_ANSWER)[0][0],
         lines=lines,
-        candles=tuple(CandleCount(*row) for row in _select(connection, _candles(connection))),
-        settled=tuple(
-            Settled(*row) for row in _select(connection, SETTLED, {"most": MOST_SETTLED})
-        ),
-        calibration=tuple(CalibrationRow(*row) for row in _select(connection, CALIBRATION)),
+        candles=tuple(CandleCount(*row) for row in select(connection, _candles(connection))),
+        settled=tuple(Settled(*row) for row in select(connection, SETTLED, {"most": MOST_SETTLED})),
+        calibration=tuple(CalibrationRow(*row) for row in select(connection, CALIBRATION)),
         quality=Quality(
             coverage=coverage,
-            gaps=tuple(Gap(*row) for row in _select(connection, GAPS, {"most": MOST_GAPS})),
-            rejects=_select(connection, REJECTS_IN_ALL)[0][0],
+            gaps=tuple(Gap(*row) for row in select(connection, LONGEST_GAPS, {"most": MOST_GAPS})),
+            rejects=select(connection, REJECTS_IN_ALL)[0][0],
             reasons=tuple(
-                Reason(*row) for row in _select(connection, REJECTS, {"most": MOST_REASONS})
+                Reason(*row) for row in select(connection, REJECTS, {"most": MOST_REASONS})
             ),
-            fields=tuple(Field(*row) for row in _select(connection, FIELDS, {"most": MOST_FIELDS})),
-            runs=tuple(Run(*row) for row in _select(connection, RUNS, {"most": MOST_RUNS})),
+            fields=tuple(Field(*row) for row in select(connection, FIELDS, {"most": MOST_FIELDS})),
+            runs=tuple(Run(*row) for row in select(connection, RUNS, {"most": MOST_RUNS})),
         ),
         selected=(
             tuple(one.ticker for one in lines if one.ticker in set(wanted))
@@ -597,16 +600,15 @@ def read_site(
 def read_events(connection: Connection, data: SiteData) -> Iterator[Event]:
     """The selected events with their markets, in the order of `selected`.
 
-    A hundred at a time: two queries for all of them, and no more than theirs in memory.
+    EVENTS_AT_ONCE: two queries for all of them, and no more than theirs in memory.
     """
     by_ticker = {one.ticker: one for one in data.lines}
-    for start in range(0, len(data.selected), 100):
-        tickers = data.selected[start : start + 100]
+    for tickers in batched(data.selected, EVENTS_AT_ONCE):
         values = {"events": list(tickers), "longest": LONGEST_RULES}
         markets: dict[str, list[Market]] = {ticker: [] for ticker in tickers}
-        for event_ticker, *row in _select(connection, MARKETS, values):
+        for event_ticker, *row in select(connection, MARKETS, values):
             markets[event_ticker].append(Market(*row))
-        details = {row[0]: row[1:] for row in _select(connection, EVENT_DETAILS, values)}
+        details = {row[0]: row[1:] for row in select(connection, EVENT_DETAILS, values)}
         for ticker in tickers:
             sub_title, series, series_title, exclusive, sources, fetched_at = details[ticker]
             yield Event(
@@ -644,18 +646,10 @@ def _sources(found: Any) -> tuple[Source, ...]:
 
 def _candles(connection: Connection) -> str:
     """How candles are counted: one by one while they are few."""
-    ((_, size),) = _select(connection, SIZES, {"table": "kalshi.candles"})
+    ((_, size),) = select(connection, SIZES, {"table": "kalshi.candles"})
     return COUNTED_CANDLES if size <= MOST_COUNTED_BYTES else ESTIMATED_CANDLES
 
 
 def _nothing(moment: datetime) -> SiteData:
     quality = Quality((), (), 0, (), (), ())
     return SiteData(moment, None, None, (), (), (), (), quality, ())
-
-
-def _select(
-    connection: Connection, query: str, values: dict[str, object] | None = None
-) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return cursor.fetchall()

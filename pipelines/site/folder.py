@@ -5,16 +5,15 @@ what is linked to, last what links. Files that the new site doesn't have are rem
 those that an earlier one wrote: `site.json` names them.
 """
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pipelines.errors import BusyError, UsageError
+from pipelines.errors import UsageError
+from pipelines.folders import hold_folder
 
 MANIFEST = "site.json"
 MADE_BY = "kalshi-elt site 1"
@@ -78,36 +77,19 @@ def open_folder(path: Path) -> Iterator[SiteFolder]:
     """
     if path.exists() and not path.is_dir():
         raise UsageError(f"--to {path} is no folder: choose another one")
-    if _is_foreign(path):
-        raise UsageError(
-            f"--to {path}: the folder is not empty and holds no site; choose another one"
-        )
-    path.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        _lock(handle, path)
+    with hold_folder(
+        path,
+        thing="site",
+        manifest=MANIFEST,
+        is_leftover=lambda name: name == BUILDING,
+        busy=f"another site is being written to {path}: run again later",
+    ):
         folder = SiteFolder(path, _known(path))
         folder.begin()
         try:
             yield folder
         finally:
             shutil.rmtree(path / BUILDING, ignore_errors=True)
-    finally:
-        os.close(handle)
-
-
-def _is_foreign(path: Path) -> bool:
-    if not path.is_dir() or (path / MANIFEST).exists():
-        return False
-    # what a kill before the first manifest leaves
-    return any(entry.name != BUILDING for entry in path.iterdir())
-
-
-def _lock(handle: int, path: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BusyError(f"another site is being written to {path}: run again later") from None
 
 
 def _known(path: Path) -> set[str]:

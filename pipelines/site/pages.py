@@ -244,7 +244,7 @@ class Site:
         return self._render(
             "events.html",
             Page("events/index.html", "Events", "events"),
-            lines=[one for one in self.data.lines if one.ticker in self.selected],
+            lines=[one for one in self.data.lines if one.ticker in self.data.with_page],
         )
 
     def event(self, event: Event, figure: Markup | None) -> str:
@@ -270,11 +270,6 @@ class Site:
         """Coverage, gaps, rejects, unknown fields, runs."""
         return self._render("quality.html", Page("quality.html", "Data quality", "quality"))
 
-    @property
-    def selected(self) -> frozenset[str]:
-        """Tickers of the events with a page."""
-        return _as_set(self.data.selected)
-
     def _render(self, template: str, page: Page, **values: Any) -> str:
         return (
             environment()
@@ -283,15 +278,10 @@ class Site:
                 page=page,
                 data=self.data,
                 has_docs=self.has_docs,
-                selected=self.selected,
+                selected=self.data.with_page,
                 **values,
             )
         )
-
-
-@cache
-def _as_set(tickers: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(tickers)
 
 
 def rules_of(markets: Sequence[Market]) -> tuple[list[Rules], list[Rules]]:
@@ -351,13 +341,12 @@ def search_index(data: SiteData) -> str:
     A row is ticker, title, number of the category, page (1: named as the ticker, 0: none), and the
     leader's probability in percent; the most traded events come first.
     """
-    selected = _as_set(data.selected)
     categories = sorted({one.category for one in data.lines if one.category})
     numbers = {category: number for number, category in enumerate(categories)}
     rows = []
     for one in data.lines:
         name = file_name(one.ticker)
-        has_page = one.ticker in selected
+        has_page = one.ticker in data.with_page
         page: str | int = 0 if not has_page else (1 if name == one.ticker else name)
         title = tame(one.title or "")
         if len(title) > LONGEST_SEARCHED_TITLE:

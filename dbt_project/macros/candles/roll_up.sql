@@ -62,19 +62,23 @@
 {%- endmacro %}
 
 
-{# Days of a time zone, made of the hours: the whole of a model. #}
-{% macro days_rolled_up(time_zone) -%}
+{#
+    A whole table of longer candles: of `candles`, made of those of one minute, or of another table of
+    longer ones.
+#}
+{% macro longer_candles(shorter, minutes=none, time_zone=none) -%}
+{%- set is_of_minutes = shorter == 'candles' -%}
 with
 
-candles_1h as (
+{{ shorter }} as (
 
-    select * from {{ ref('candles_1h') }}
+    select * from {{ ref(shorter) }}
 
 ),
 
 spans as (
 
-    {{ spans_to_roll_up(time_zone=time_zone) }}
+    {{ spans_to_roll_up(minutes, time_zone) }}
 
 ),
 
@@ -88,15 +92,42 @@ rolled_up as (
     from spans
     cross join lateral (
         select
-            {{ period_ceil('candles_1h.end_ts', time_zone=time_zone) }} as end_ts,
-            {{ rolled_up('candles_1h', candle_count='sum(candles_1h.candle_count)') }}
-        from candles_1h
+            {{ period_ceil(shorter ~ '.end_ts', minutes, time_zone) }} as end_ts,
+            {{ rolled_up(shorter, 'count(*)' if is_of_minutes else 'sum(' ~ shorter ~ '.candle_count)') }}
+        from {{ shorter }}
         where
-            candles_1h.market_ticker = spans.market_ticker
-            and candles_1h.end_ts > spans.since
-            and candles_1h.end_ts <= spans.until
-        group by {{ period_ceil('candles_1h.end_ts', time_zone=time_zone) }}
+            {{ shorter }}.market_ticker = spans.market_ticker
+            {{ 'and candles.interval_min = 1' if is_of_minutes }}
+            and {{ shorter }}.end_ts > spans.since
+            and {{ shorter }}.end_ts <= spans.until
+        group by {{ period_ceil(shorter ~ '.end_ts', minutes, time_zone) }}
     ) as periods
+
+)
+
+select * from rolled_up
+{%- endmacro %}
+
+
+{# A whole view of longer candles, made of those of one minute when it is asked for. #}
+{% macro longer_candles_on_demand(minutes) -%}
+with
+
+candles as (
+
+    select * from {{ ref('candles') }}
+
+),
+
+rolled_up as (
+
+    select
+        candles.market_ticker,
+        {{ period_ceil('candles.end_ts', minutes) }} as end_ts,
+        {{ rolled_up('candles') }}
+    from candles
+    where candles.interval_min = 1
+    group by candles.market_ticker, {{ period_ceil('candles.end_ts', minutes) }}
 
 )
 

@@ -1,4 +1,4 @@
 -- depends_on: {{ ref('markets') }}
 -- depends_on: {{ ref('candles_1h') }}
 -- depends_on: {{ ref('stg_kalshi__candlestick_windows') }}
-{{ days_rolled_up('America/New_York') }}
+{{ longer_candles('candles_1h', time_zone='America/New_York') }}

@@ -22,9 +22,8 @@ changed_markets as ( -- noqa: ST03
 ),
 
 {% endif -%}
-settled_markets as (
+judged_markets as (
 
-    -- what was settled and is no longer has rows to be removed
     select
         markets.*,
         coalesce(markets.status in ('finalized', 'settled') and markets.result in ('yes', 'no'), false) as is_settled
@@ -32,11 +31,18 @@ settled_markets as (
     {% if has_earlier_rows() -%}
     inner join changed_markets
         on markets.market_ticker = changed_markets.market_ticker
-    {% endif -%}
+    {%- endif %}
+
+),
+
+settled_markets as (
+
+    -- what was settled and is no longer has rows to be removed
+    select * from judged_markets
     where
-        (markets.status in ('finalized', 'settled') and markets.result in ('yes', 'no'))
+        is_settled
         {% if has_earlier_rows() -%}
-        or markets.market_ticker in (select present.market_ticker from {{ this }} as present)
+        or market_ticker in (select present.market_ticker from {{ this }} as present)
         {%- endif %}
 
 ),
