@@ -108,6 +108,14 @@ def _build_parser() -> argparse.ArgumentParser:
         commands.upgrade_command,
         "carry a warehouse of an older version forward; every row stays",
     )
+    distribute = add(
+        "distribute",
+        commands.distribute_command,
+        "turn a plain warehouse on a Citus coordinator into a distributed one; every row stays",
+    )
+    distribute.add_argument(
+        "--dry-run", action="store_true", help="print the statements, run none of them"
+    )
     add("stop", commands.stop_command, "stop the embedded PostgreSQL")
     return parser
 

@@ -1,6 +1,7 @@
 """The whole warehouse in one folder and back, by pg_dump and pg_restore.
 
-A backup is Postgres' own directory format, so `pg_restore` reads it without us, too.
+A backup is Postgres' own directory format, so `pg_restore` reads it without us, too. That of a
+distributed warehouse is the same as of a plain one, and is restored as a plain one anywhere.
 """
 
 import fcntl
@@ -9,16 +10,17 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from pipelines.distribution import has_citus, is_distributed
 from pipelines.embedded import client_program
 from pipelines.errors import BusyError, KalshiEltError, UsageError, WarehouseError
 from pipelines.ops import hold_lock
-from pipelines.prune import size
+from pipelines.summary import size
 from pipelines.warehouse import OPS_SCHEMA, RAW_SCHEMA, TYPED_SCHEMA, Warehouse
 
 DATA_SCHEMAS = (RAW_SCHEMA, TYPED_SCHEMA, "kalshi_staging")
@@ -67,16 +69,20 @@ class Restored:
     folder: Path
     tables: int
     seconds: float
+    is_on_coordinator: bool
+    """Whether the server is a Citus cluster's, over which it can be distributed now."""
 
     def __str__(self) -> str:
+        next_step = "; `kalshi-elt distribute` lays it out over the nodes"
         return (
             f"restored {self.tables:,} tables and views from {self.folder} to {self.warehouse} "
-            f"({self.seconds:.1f} s)"
+            f"({self.seconds:.1f} s){next_step if self.is_on_coordinator else ''}"
         )
 
 
 def back_up(warehouse: Warehouse, folder: Path) -> BackedUp:
-    """Write one moment of the warehouse into `folder`, while loads may run.
+    """Write one moment of the warehouse into `folder`, while loads may run; a distributed one has
+    no moment that all nodes share, so there a load is waited for, and kept out meanwhile.
 
     The folder is there only when it is whole. Raises UsageError when it is there already, BusyError
     when another backup writes it, WarehouseError when pg_dump fails.
@@ -84,9 +90,9 @@ def back_up(warehouse: Warehouse, folder: Path) -> BackedUp:
     started = time.monotonic()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"backup {folder}: it is there already; choose another folder")
-    server = _look_for_ours(warehouse)
+    server, at_rest = _look_for_ours(warehouse)
     try:
-        with _unfinished(folder) as (unfinished, handle):
+        with at_rest, _unfinished(folder) as (unfinished, handle):
             schemas = [f"--schema={schema}" for schema in SCHEMAS]
             how = ["--format=directory", f"--jobs={JOBS}", "--no-password", f"--file={unfinished}"]
             # pg_dump keeps the lock when we are killed, until it ends
@@ -120,17 +126,22 @@ def restore(warehouse: Warehouse, folder: Path) -> Restored:
         # a backup has no statistics for the planner
         _execute(connection, "analyze")
         tables = len(_relations(connection, SCHEMAS))
-    return Restored(str(warehouse), folder, tables, time.monotonic() - started)
+        is_on_coordinator = has_citus(connection)
+    seconds = time.monotonic() - started
+    return Restored(str(warehouse), folder, tables, seconds, is_on_coordinator)
 
 
-def _look_for_ours(warehouse: Warehouse) -> int:
-    """The server's major version, when there is something to back up."""
+def _look_for_ours(warehouse: Warehouse) -> tuple[int, AbstractContextManager[object]]:
+    """The server's major version, and a block in which nothing is written where that is needed,
+    when there is something to back up."""
     with warehouse.connect() as connection:
         if not _relations(connection, DATA_SCHEMAS):
             raise KalshiEltError(
                 f"nothing has landed in {warehouse} yet: run `make load` (or `make demo`) first"
             )
-        return _major(connection)
+        is_on_nodes = is_distributed(connection)
+        at_rest = hold_lock(warehouse, wait=True, role=None) if is_on_nodes else nullcontext()
+        return _major(connection), at_rest
 
 
 def _refuse_unless_empty(warehouse: Warehouse, connection: Connection) -> None:

@@ -277,6 +277,20 @@ def upgrade_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def distribute_command(arguments: argparse.Namespace) -> int:
+    from pipelines.distribute import distribute, statements
+
+    if not arguments.dry_run:
+        print(distribute(_warehouse()))
+        return 0
+    found = statements(_warehouse())
+    for statement in ["begin", *found, "commit"] if found else []:
+        print(f"{statement.rstrip(';')};")
+    if not found:
+        print("-- all is distributed already")
+    return 0
+
+
 def stop_command(arguments: argparse.Namespace) -> int:
     from pipelines.embedded import EmbeddedServer
 

@@ -23,6 +23,9 @@ ANCHOR = f"{RAW_SCHEMA}.candlesticks"
 KEYS = {f"{TYPED_SCHEMA}.rejects": ("entity", COLUMN, "reject_key")}
 """Primary keys that were made without the column before there was this layout."""
 
+SEQUENTIAL = "set local citus.multi_shard_modify_mode = 'sequential'"
+"""One connection to each node: what Citus asks for where a key refers to a reference table."""
+
 HAS_CITUS = "select exists (select from pg_extension where extname = 'citus')"
 
 IS_LAID_OUT = """
@@ -53,9 +56,13 @@ select
             on attnum = keys.number
         where attrelid = relations.oid
         order by keys.position
+    ),
+    array(
+        select 'toast.' || unnest(reloptions) from pg_class
+        where oid = relations.reltoastrelid
     )
 from (
-    select pg_class.oid, relname, nspname, conkey
+    select pg_class.oid, relname, nspname, conkey, reltoastrelid
     from pg_class
     inner join pg_namespace
         on relnamespace = pg_namespace.oid
@@ -229,6 +236,8 @@ class Table:
     """Whether its column may hold NULL, which no distribution column may."""
     key: Sequence[str]
     """Columns of its primary key; none in the raw tables."""
+    toast_settings: Sequence[str] = ()
+    """As `toast.autovacuum_freeze_min_age=0`: the only settings that Citus gives no shard."""
 
     @property
     def name(self) -> str:
@@ -271,6 +280,7 @@ class Plan:
     def before(self) -> list[str]:
         """What makes the tables fit to be distributed. No row is lost."""
         return [
+            SEQUENTIAL,
             *(f"drop view {view.name}" for view in reversed(self.views)),
             *(f"alter table {key.table} drop constraint {key.name}" for key in self.keys),
             *(statement for table in self.tables for statement in _fit(table)),
@@ -377,7 +387,11 @@ def _distribute(table: Table) -> list[str]:
             f"select create_distributed_table('{table.name}', '{COLUMN}', "
             f"colocate_with := '{beside}')"
         )
-    return [made, f"select truncate_local_data_after_distributing_table('{table.name}')"]
+    return [
+        made,
+        f"select truncate_local_data_after_distributing_table('{table.name}')",
+        *(f"alter table {table.name} set ({setting})" for setting in table.toast_settings),
+    ]
 
 
 def _has_rows(connection: Connection, table: Table) -> bool:

@@ -31,8 +31,7 @@ from pipelines.export_tables import (
     read_tables,
     select_pieces,
 )
-from pipelines.prune import size
-from pipelines.summary import count
+from pipelines.summary import count, size
 from pipelines.warehouse import Warehouse
 
 FORMATS = ("parquet", "csv")

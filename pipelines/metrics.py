@@ -48,4 +48,16 @@ def render_prometheus(status: Status) -> str:
         requests = gauge("last_run_requests", "Requests of the last run by outcome.", "outcome")
         for outcome, number in (run.requests or {}).items():
             requests.labels(outcome).set(number)
+    if status.cluster is not None:
+        active = gauge("node_active", "Whether a node of the Citus cluster is active.", "node")
+        stored = gauge("node_bytes", "What of the warehouse a node holds.", "node")
+        for node in status.cluster.nodes:
+            active.labels(f"{node.name}:{node.port}").set(node.is_active)
+            stored.labels(f"{node.name}:{node.port}").set(node.bytes)
+        gauge("shards", "Shards of each distributed table.").set(status.cluster.shards)
+        skew = gauge("skew", "The largest in bytes, over the mean.", "of")
+        if status.cluster.node_skew is not None:
+            skew.labels("node").set(status.cluster.node_skew)
+        if status.cluster.shard_skew is not None:
+            skew.labels("shard").set(status.cluster.shard_skew)
     return generate_latest(registry).decode().rstrip("\n")

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.errors import KalshiEltError
 from pipelines.ops import hold_lock
-from pipelines.summary import count
+from pipelines.summary import count, size
 from pipelines.timerange import parse_moment
 from pipelines.warehouse import RAW_SCHEMA, TYPED_SCHEMA, Warehouse
 
@@ -176,13 +176,3 @@ def _row(
 def _execute(connection: Connection, statement: str, values: list[object]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, values or None)
-
-
-def size(number: int) -> str:
-    """Bytes for people: `1.2 GB`."""
-    amount = float(number)
-    for unit in ("bytes", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
-        amount /= 1000
-    return f"{amount:,.1f} GB"

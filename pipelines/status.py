@@ -1,14 +1,18 @@
-"""What is in the warehouse: rows, the last load, markets, coverage and its gaps, rejects."""
+"""What is in the warehouse: rows, the last load, markets, coverage and its gaps, rejects, nodes."""
 
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from statistics import fmean
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines import versions
+from pipelines.distribution import is_distributed
+from pipelines.summary import size
 from pipelines.warehouse import (
+    OPS_SCHEMA,
     RAW_SCHEMA,
     RAW_TABLES,
     TYPED_SCHEMA,
@@ -42,27 +46,62 @@ GAPS = """
 design, so they are no gap yet."""
 
 COVERAGE = f"""
-select
-    coverage.interval_min,
-    count(*),
-    min(lower(coverage.covered)),
-    max(upper(coverage.covered)),
-    count(*) filter (where gaps.gaps > 0),
-    coalesce(sum(gaps.gaps), 0)::bigint,
-    coalesce(sum(gaps.minutes), 0)::bigint
-from kalshi_ops.coverage
-left join kalshi_ops.objects
-    on objects.entity = 'market'
-    and coverage.market_ticker = objects.ticker
-left join lateral (
+with
+
+totals as (
+
     select
+        interval_min,
+        count(*) as markets,
+        min(lower(covered)) as since,
+        max(upper(covered)) as until
+    from kalshi_ops.coverage
+    group by interval_min
+
+),
+
+incomplete as materialized (
+
+    select
+        interval_min,
+        market_ticker,
+        {GAPS} as gaps
+    from kalshi_ops.coverage
+    where has_gap
+
+),
+
+missing as (
+
+    select
+        incomplete.interval_min,
+        count(distinct incomplete.market_ticker) as markets,
         count(*) as gaps,
         sum(extract(epoch from upper(gap) - lower(gap))) / 60 as minutes
-    from unnest({GAPS}) as gap
-) as gaps on coverage.has_gap and objects.gone_at is null
-group by coverage.interval_min
-order by coverage.interval_min
+    from incomplete
+    left join kalshi_ops.objects
+        on objects.entity = 'market'
+        and incomplete.market_ticker = objects.ticker
+    cross join lateral unnest(incomplete.gaps) as gap
+    where objects.gone_at is null
+    group by incomplete.interval_min
+
+)
+
+select
+    totals.interval_min,
+    totals.markets,
+    totals.since,
+    totals.until,
+    coalesce(missing.markets, 0),
+    coalesce(missing.gaps, 0),
+    coalesce(missing.minutes, 0)::bigint
+from totals
+left join missing
+    on totals.interval_min = missing.interval_min
+order by totals.interval_min
 """
+"""Counted where the rows are; of those with a gap alone the market is looked up."""
 
 LAST_RUN = """
 select run_id, outcome, started_at, ended_at, error, tests_failed, requests
@@ -90,6 +129,85 @@ where
         or oid in (select relid from pg_partition_tree(to_regclass(%(table)s)))
     )
 """
+
+DISTRIBUTED_SIZES = """
+with
+
+relations as (
+
+    select
+        oid,
+        reltuples,
+        oid in (select logicalrelid from pg_dist_partition) as is_distributed
+    from pg_class
+    where
+        relkind = 'r'
+        and (
+            oid = to_regclass(%(table)s)
+            or oid in (select relid from pg_partition_tree(to_regclass(%(table)s)))
+        )
+
+),
+
+sizes as (
+
+    select
+        greatest(reltuples, 0) as rows_estimate,
+        pg_total_relation_size(oid) as bytes
+    from relations
+    where not is_distributed
+
+    union all
+
+    select
+        greatest(split_part(shards.result, ' ', 1)::real, 0),
+        split_part(shards.result, ' ', 2)::bigint
+    from relations
+    cross join lateral run_command_on_shards(
+        relations.oid::regclass,
+        $$
+        select reltuples || ' ' || pg_total_relation_size(oid) from pg_class
+        where oid = '%%s'::regclass
+        $$
+    ) as shards
+    where relations.is_distributed and shards.success
+
+)
+
+select
+    coalesce(sum(rows_estimate), 0)::bigint,
+    coalesce(sum(bytes), 0)::bigint
+from sizes
+"""
+"""The coordinator's own table is empty, what counts is on the nodes; of a reference table, one
+copy."""
+
+NODES = """
+select
+    pg_dist_node.nodename,
+    pg_dist_node.nodeport,
+    pg_dist_node.isactive,
+    pg_dist_node.shouldhaveshards,
+    pg_dist_shard.shardminvalue,
+    count(shards.shardid),
+    coalesce(sum(shards.shard_size), 0)::bigint
+from pg_dist_node
+left join (
+    select citus_shards.* from citus_shards
+    inner join pg_class
+        on citus_shards.table_name = pg_class.oid
+    where pg_class.relnamespace::regnamespace::text = any (%s)
+) as shards
+    on pg_dist_node.nodename = shards.nodename
+    and pg_dist_node.nodeport = shards.nodeport
+left join pg_dist_shard
+    on shards.shardid = pg_dist_shard.shardid
+where pg_dist_node.noderole = 'primary'
+group by 1, 2, 3, 4, 5
+order by 1, 2, 5
+"""
+"""What lies where, by range of the hash: all tables' shards of a range lie together. A reference
+table has no range."""
 
 REJECTS = "select entity, count(*) from kalshi.rejects group by entity order by entity"
 
@@ -131,6 +249,34 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Node:
+    """A server of the Citus cluster, and what of the warehouse it holds."""
+
+    name: str
+    port: int
+    is_active: bool
+    holds_shards: bool
+    """False for a coordinator that holds copies of reference tables alone."""
+    shards: int
+    """Of all tables, their partitions and indexes; copies of reference tables, too."""
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How a distributed warehouse lies on its nodes."""
+
+    nodes: list[Node]
+    shards: int
+    """Of each distributed table."""
+    bytes: int
+    node_skew: float | None
+    """Bytes on the fullest node over the mean of all that hold shards; 1 is even, None is empty."""
+    shard_skew: float | None
+    """The same for shards, all tables' of one range together."""
+
+
+@dataclass(frozen=True)
 class Status:
     """Counts and times; None where a table or a row is not there yet."""
 
@@ -150,6 +296,8 @@ class Status:
     partitions: list[str] | None
     """Months of kalshi.candles, as 2026_11."""
     last_run: LastRun | None
+    cluster: Cluster | None
+    """None where the warehouse is not distributed."""
 
 
 def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
@@ -162,6 +310,8 @@ def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
         has_loads = _exists(connection, RAW_SCHEMA, "_dlt_loads")
         has_rejects = _exists(connection, TYPED_SCHEMA, "rejects")
         found = [Coverage(*row) for row in coverage]
+        is_on_nodes = is_distributed(connection)
+        sizes = DISTRIBUTED_SIZES if is_on_nodes else SIZES
         return Status(
             warehouse=str(warehouse),
             rows={
@@ -170,7 +320,7 @@ def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
             },
             sizes={
                 f"{schema}.{name}": Size(
-                    *select(connection, SIZES, {"table": f"{schema}.{name}"})[0]
+                    *select(connection, sizes, {"table": f"{schema}.{name}"})[0]
                 )
                 for schema, name in TABLES
                 if _exists(connection, schema, name)
@@ -189,6 +339,7 @@ def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
                 else None
             ),
             last_run=_last_run(connection) if has_objects else None,
+            cluster=_cluster(connection) if is_on_nodes else None,
         )
 
 
@@ -228,7 +379,54 @@ def render(status: Status) -> str:
     if status.rejects is not None:
         counts = ", ".join(f"{number:,} {entity}" for entity, number in status.rejects.items())
         lines.append(f"rejects      {counts or 'none'}")
+    if status.cluster is not None:
+        lines += _cluster_lines(status.cluster)
     return "\n".join(lines)
+
+
+def _cluster(connection: Connection) -> Cluster:
+    rows = select(connection, NODES, [[RAW_SCHEMA, TYPED_SCHEMA, OPS_SCHEMA]])
+    shards: dict[str, int] = {}
+    nodes: dict[tuple[str, int], Node] = {}
+    for name, port, is_active, holds_shards, shard, number, in_bytes in rows:
+        so_far = nodes.get((name, port))
+        nodes[name, port] = Node(
+            name,
+            port,
+            is_active,
+            holds_shards,
+            number + (so_far.shards if so_far else 0),
+            in_bytes + (so_far.bytes if so_far else 0),
+        )
+        if shard is not None:
+            shards[shard] = shards.get(shard, 0) + in_bytes
+    return Cluster(
+        nodes=list(nodes.values()),
+        shards=len(shards),
+        bytes=sum(node.bytes for node in nodes.values()),
+        node_skew=_skew([node.bytes for node in nodes.values() if node.holds_shards]),
+        shard_skew=_skew(list(shards.values())),
+    )
+
+
+def _skew(sizes: list[int]) -> float | None:
+    """The largest over the mean."""
+    return round(max(sizes) / fmean(sizes), 2) if any(sizes) else None
+
+
+def _cluster_lines(cluster: Cluster) -> list[str]:
+    skews = (("node", cluster.node_skew), ("shard", cluster.shard_skew))
+    even = ", ".join(f"largest {name} {skew:.2f} x the mean" for name, skew in skews if skew)
+    return [
+        f"cluster      {len(cluster.nodes):,} nodes, {cluster.shards:,} shards of each table, "
+        f"{size(cluster.bytes)}{f'; {even}' if even else ''}",
+        *(
+            f"node         {node.name}:{node.port} {'active' if node.is_active else 'NOT ACTIVE'}, "
+            f"{node.shards:,} shards, {size(node.bytes)}"
+            f"{'' if node.holds_shards else ' (reference tables alone)'}"
+            for node in cluster.nodes
+        ),
+    ]
 
 
 def _last_run(connection: Connection) -> LastRun | None:

@@ -75,3 +75,13 @@ def count(number: int, noun: str) -> str:
     """`1 event`, `2 events`; series are the same in both."""
     plural = noun if number == 1 or noun.endswith("s") else noun + "s"
     return f"{number:,} {plural}"
+
+
+def size(number: int) -> str:
+    """Bytes for people: `1.2 GB`."""
+    amount = float(number)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+        amount /= 1000
+    return f"{amount:,.1f} GB"
