@@ -4,13 +4,14 @@ What was covered stays known (`kalshi_ops.coverage`), so nothing is asked for ag
 removed that is not typed: a window goes only when every one of its candles is in `kalshi.candles`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from pipelines.distribution import is_distributed
 from pipelines.errors import KalshiEltError
 from pipelines.ops import hold_lock
 from pipelines.summary import count, size
@@ -43,9 +44,10 @@ where
         from kalshi_ops.typed_models
         where typed_models.model = any (%(models)s)
     )
-    and exists (
-        select from {RAW_TABLE} as landed
-        where landed._dlt_load_id = loads.load_id and landed.fetched_at < %(before)s
+    -- read once, as vacuum does afterwards: look-ups by load would not run on the shards of Citus
+    and loads.load_id in (
+        select distinct landed._dlt_load_id from {RAW_TABLE} as landed
+        where landed.fetched_at < %(before)s
     )
 order by loads.load_id
 """
@@ -72,19 +74,13 @@ and not exists (
 """
 """What can go: a rejected candle keeps all windows of its market, as it may be in any of them."""
 
-FIGURES = "count(*), coalesce(sum(pg_column_size(payload)), 0)"
-
-COUNT = f"select {FIGURES} from {RAW_TABLE} as landed where {REMOVABLE}"
-
-REMOVE = f"""
-with removed as (
-    delete from {RAW_TABLE} as landed
-    where {REMOVABLE}
-    returning payload
-)
-
-select {FIGURES} from removed
+COUNT = f"""
+select count(*), coalesce(sum(pg_column_size(landed.payload)), 0)
+from {RAW_TABLE} as landed
+where {REMOVABLE}
 """
+
+REMOVE = f"delete from {RAW_TABLE} as landed where {REMOVABLE}"
 
 REMEMBER = """
 insert into kalshi_ops.pruned (raw_table, before)
@@ -134,22 +130,26 @@ def prune(warehouse: Warehouse, older_than: str, *, now: float, dry_run: bool) -
         pruned = Pruned(before, dry_run)
         loads = _loads(connection, before)
         if dry_run:
-            _each(connection, pruned, loads, COUNT)
+            _each(connection, pruned, loads)
             return pruned
         size_before = _table_bytes(connection)
         _execute(connection, REMEMBER, [before])
-        _each(connection, pruned, loads, REMOVE)
+        _each(connection, pruned, loads)
         # the lock's connection commits by statement, as VACUUM needs
         _execute(connection, f"vacuum (analyze) {RAW_TABLE}", [])
         pruned.returned_bytes = max(0, size_before - _table_bytes(connection))
         return pruned
 
 
-def _each(connection: Connection, pruned: Pruned, loads: list[str], statement: str) -> None:
+def _each(connection: Connection, pruned: Pruned, loads: list[str]) -> None:
+    """Count, and remove unless it is a dry run. Counted apart: sizes as stored are known where the
+    rows are, and a delete on Citus can't return them."""
     for load_id in loads:
-        windows, payload_bytes = _row(
-            connection, statement, {"load_id": load_id, "before": pruned.before}
-        )
+        values = {"load_id": load_id, "before": pruned.before}
+        with connection:
+            windows, payload_bytes = _row(connection, COUNT, values)
+            if windows and not pruned.is_dry_run:
+                _execute(connection, REMOVE, values)
         pruned.windows += windows
         pruned.payload_bytes += int(payload_bytes)
 
@@ -161,7 +161,10 @@ def _loads(connection: Connection, before: datetime) -> list[str]:
 
 
 def _table_bytes(connection: Connection) -> int:
-    (table_bytes,) = _row(connection, f"select pg_total_relation_size('{RAW_TABLE}')")
+    measure = (
+        "citus_total_relation_size" if is_distributed(connection) else "pg_total_relation_size"
+    )
+    (table_bytes,) = _row(connection, f"select {measure}('{RAW_TABLE}')")
     return int(table_bytes)
 
 
@@ -173,6 +176,8 @@ def _row(
         return cursor.fetchone() or ()
 
 
-def _execute(connection: Connection, statement: str, values: list[object]) -> None:
+def _execute(
+    connection: Connection, statement: str, values: Sequence[object] | Mapping[str, object]
+) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, values or None)
