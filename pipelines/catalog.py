@@ -166,7 +166,8 @@ class _Seen:
 def _record(connection: Connection, seen: Sequence[_Seen]) -> None:
     now = datetime.now(UTC)
     last = {(one.entity, one.ticker): one for one in seen}
-    with connection.cursor() as cursor:
+    settled = [one.ticker for one in last.values() if one.market and one.market.is_settled]
+    with connection, connection.cursor() as cursor:
         execute_values(
             cursor,
             """
@@ -183,18 +184,27 @@ def _record(connection: Connection, seen: Sequence[_Seen]) -> None:
                 close_time = excluded.close_time,
                 settlement_ts = excluded.settlement_ts,
                 is_multivariate = excluded.is_multivariate,
-                -- a settled market is followed until its candles are asked for up to its close
-                is_followed = excluded.is_followed or (
-                    known.is_followed and exists (
-                        select from kalshi_ops.coverage
-                        where coverage.market_ticker = known.ticker
-                    )
-                ),
+                is_followed = excluded.is_followed or known.is_followed,
                 last_seen_at = excluded.last_seen_at,
                 gone_at = null
             """,
             [one.values(now) for one in last.values()],
             page_size=1000,
+        )
+        # a settled market is followed until its candles are asked for up to its close
+        cursor.execute(
+            """
+            update kalshi_ops.objects set is_followed = false
+            where
+                entity = %(market)s
+                and ticker = any (%(settled)s)
+                and is_followed
+                and ticker not in (
+                    select market_ticker from kalshi_ops.coverage
+                    where market_ticker = any (%(settled)s)
+                )
+            """,
+            {"market": MARKET, "settled": settled},
         )
 
 

@@ -52,39 +52,18 @@ def count_finished_loads(connection: Connection) -> None:
         (of_late,) = cursor.fetchone() or ("-infinity",)
         cursor.execute(
             f"""
-            with new_loads as (
-                insert into kalshi_ops.covered_loads (load_id, finished_at)
-                select load_id, inserted_at from {RAW_SCHEMA}._dlt_loads
-                where
-                    status = 0
-                    and inserted_at > %s
-                on conflict do nothing
-                returning load_id
-            )
-
-            insert into kalshi_ops.coverage as known (market_ticker, interval_min, covered)
-            select
-                market_ticker,
-                interval_min,
-                range_agg(tstzrange(window_start, window_end_for_good, '(]'))
-            from (
-                select
-                    *,
-                    -- whole minutes, so that markets fetched one after the other share an edge
-                    least(
-                        window_end,
-                        date_trunc('minute', fetched_at, 'UTC') - %s * interval '1 second'
-                    ) as window_end_for_good
-                from {RAW_SCHEMA}.candlesticks
-                where _dlt_load_id = any (array(select load_id from new_loads))
-            ) as windows
-            where window_start < window_end_for_good
-            group by market_ticker, interval_min
-            on conflict (market_ticker, interval_min) do update
-            set covered = known.covered + excluded.covered
+            insert into kalshi_ops.covered_loads (load_id, finished_at)
+            select load_id, inserted_at from {RAW_SCHEMA}._dlt_loads
+            where
+                status = 0
+                and inserted_at > %s
+            on conflict do nothing
+            returning load_id
             """,
-            [of_late, SETTLE],
+            [of_late],
         )
+        new_loads = [load_id for (load_id,) in cursor.fetchall()]
+        cursor.execute(COUNT_WINDOWS, {"new_loads": new_loads, "settle": SETTLE})
 
 
 def lives(
@@ -138,17 +117,22 @@ def _gaps(
             "create temp table if not exists asked (market_ticker text, start_at timestamptz, "
             "first_start_at timestamptz, end_at timestamptz, wanted tstzmultirange)"
         )
-        cursor.execute("truncate asked")
+        cursor.execute(
+            "create temp table if not exists known (market_ticker text, wanted tstzmultirange, "
+            "covered tstzmultirange)"
+        )
+        cursor.execute("truncate asked, known")
         execute_values(
             cursor,
             "insert into asked (market_ticker, start_at, first_start_at, end_at) values %s",
             rows,
             page_size=1000,
         )
-        cursor.execute(ASK, [interval_min])
+        cursor.execute(KNOWN, [interval_min])
+        cursor.execute(ASK)
         if record:
             cursor.execute(RECORD, [interval_min])
-        cursor.execute(MISSING, {"again": again, "interval_min": interval_min})
+        cursor.execute(MISSING, {"again": again})
         missing = cursor.fetchall()
     return [
         _window(lives_by_ticker[ticker], int(start.timestamp()), int(end.timestamp()), interval_min)
@@ -156,33 +140,57 @@ def _gaps(
     ]
 
 
+COUNT_WINDOWS = f"""
+insert into kalshi_ops.coverage as known (market_ticker, interval_min, covered)
+select
+    market_ticker,
+    interval_min,
+    range_agg(tstzrange(window_start, window_end_for_good, '(]'))
+from (
+    select
+        *,
+        -- whole minutes, so that markets fetched one after the other share an edge
+        least(
+            window_end,
+            date_trunc('minute', fetched_at, 'UTC') - %(settle)s * interval '1 second'
+        ) as window_end_for_good
+    from {RAW_SCHEMA}.candlesticks
+    where _dlt_load_id = any (%(new_loads)s)
+) as windows
+where window_start < window_end_for_good
+group by market_ticker, interval_min
+on conflict (market_ticker, interval_min) do update
+set covered = known.covered + excluded.covered
+"""
+
+
+KNOWN = """
+insert into known
+select market_ticker, wanted, covered
+from kalshi_ops.coverage
+where interval_min = %s and market_ticker in (select market_ticker from asked)
+"""
+"""What is known of the asked markets, beside them: on a cluster it comes from all nodes at once."""
+
 ASK = """
 update asked
 set wanted = (
-    with known as (
-        select coverage.wanted
-        from kalshi_ops.coverage
-        where coverage.market_ticker = asked.market_ticker and coverage.interval_min = %s
-    ),
-
-    starts as (
-        select coalesce(
-            asked.start_at, (select upper(known.wanted) from known), asked.first_start_at
-        ) as start_at
-    )
-
-    select
-        case
-            when starts.start_at < asked.end_at
-                then tstzmultirange(tstzrange(starts.start_at, asked.end_at, '(]'))
-            else '{}'::tstzmultirange
-        end
-        + case
-            when asked.start_at is null then coalesce((select known.wanted from known), '{}')
-            else '{}'
-        end
-    from starts
+    case
+        when starts.start_at < asked.end_at
+            then tstzmultirange(tstzrange(starts.start_at, asked.end_at, '(]'))
+        else '{}'::tstzmultirange
+    end
+    + case when asked.start_at is null then starts.known_wanted else '{}' end
 )
+from (
+    select
+        asked.market_ticker,
+        coalesce(asked.start_at, upper(known.wanted), asked.first_start_at) as start_at,
+        coalesce(known.wanted, '{}') as known_wanted
+    from asked
+    left join known on asked.market_ticker = known.market_ticker
+) as starts
+where starts.market_ticker = asked.market_ticker
 """
 """What is wanted of each market: the range, or all that ever was wanted and what came since."""
 
@@ -201,11 +209,9 @@ select
     lower(gap),
     upper(gap)
 from asked
-left join kalshi_ops.coverage
-    on asked.market_ticker = coverage.market_ticker
-    and coverage.interval_min = %(interval_min)s
+left join known on asked.market_ticker = known.market_ticker
 cross join lateral unnest(
-    asked.wanted - case when %(again)s then '{}' else coalesce(coverage.covered, '{}') end
+    asked.wanted - case when %(again)s then '{}' else coalesce(known.covered, '{}') end
 ) as gap
 order by 1, 2
 """

@@ -13,6 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from pipelines.distribution import lay_out
 from pipelines.errors import RefusedError, WarehouseError, first_line
 from pipelines.source import STAGING, kalshi_source
 from pipelines.warehouse import LOADER, LOADER_ROLE, RAW_SCHEMA, RAW_TABLES, Warehouse
@@ -102,20 +103,24 @@ class Lander:
         if not tables or not self.has_landed(connection):
             return 0
         with connection.cursor() as cursor:
-            loads = " union all ".join(
-                NEWEST_LOADS.format(schema=RAW_SCHEMA, table=table) for table in tables
+            cursor.execute(LATE_LOADS, [LATE_LOADS_LOOKED_AT - 1])
+            (since,) = cursor.fetchone() or ("",)
+            landed = " union ".join(
+                f"select _dlt_load_id from {RAW_SCHEMA}.{table} where _dlt_load_id > %(since)s"
+                for table in tables
             )
             cursor.execute(
                 f"""
                 insert into {RAW_SCHEMA}._dlt_loads (load_id, schema_name, status, inserted_at)
-                select distinct load_id, 'kalshi', 0, now() from ({loads}) as landed
+                select landed._dlt_load_id, 'kalshi', 0, now()
+                from ({landed}) as landed
                 where
-                    load_id is not null
-                    and not exists (
+                    not exists (
                         select from {RAW_SCHEMA}._dlt_loads
-                        where _dlt_loads.load_id = landed.load_id
+                        where _dlt_loads.load_id = landed._dlt_load_id
                     )
-                """
+                """,
+                {"since": since},
             )
             return cursor.rowcount
 
@@ -165,20 +170,17 @@ class Lander:
             return
         self.land(kalshi_source(series=(), events=(), markets=(), candlesticks=()))
         _tune_tables(connection)
+        lay_out(connection)
 
 
-NEWEST_LOADS = """
-(with recursive loads as (
-    select max(_dlt_load_id) as load_id, 1 as number from {schema}.{table}
-    union all
-    select
-        (select max(_dlt_load_id) from {schema}.{table} where _dlt_load_id < loads.load_id),
-        loads.number + 1
-    from loads where loads.load_id is not null and loads.number < 100
-) select load_id from loads)
+LATE_LOADS_LOOKED_AT = 100
+"""Only the last package of a load can have lost its record, and the next load looks."""
+
+LATE_LOADS = f"""
+select coalesce(
+    (select load_id from {RAW_SCHEMA}._dlt_loads order by load_id desc limit 1 offset %s), ''
+)
 """
-"""The newest load ids of a table, one index look-up each instead of reading every row. Only the
-last package of a load can have lost its record, and the next load looks: a hundred are plenty."""
 
 
 def _exists(connection: Connection, name: str) -> bool:

@@ -72,7 +72,8 @@ MARKETS = RawTable(
         {"name": "market_ticker", "data_type": "text"},
         {"name": "event_ticker", "data_type": "text"},
     ],
-    lambda row: (row.market_ticker, row.event_ticker),
+    # a key by which rows are spread over nodes can't be NULL
+    lambda row: (row.market_ticker or "", row.event_ticker),
 )
 SERIES = RawTable(
     "series",

@@ -14,7 +14,14 @@ import psycopg2
 import pytest
 
 from pipelines.cli import main
-from tests.servers import POSTGRES_15, embedded_server, postgres_15
+from tests.servers import (
+    CITUS_URL,
+    POSTGRES_15,
+    create_database,
+    drop_database,
+    embedded_server,
+    postgres_15,
+)
 from tests.simulator import Exchange, Simulator
 
 DATABASE_NUMBERS = itertools.count(1)
@@ -87,14 +94,22 @@ class Project:
             return cursor.fetchall() if cursor.description else []
 
 
-@pytest.fixture(scope="session", params=["embedded", "postgres15"])
+SERVERS = ["embedded", "postgres15"]
+
+
+@pytest.fixture(
+    scope="session",
+    params=[*SERVERS, *([pytest.param("citus", marks=pytest.mark.citus)] if CITUS_URL else [])],
+)
 def server_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A server for the whole session: every test that asks for it runs on both kinds."""
+    """A server for the whole session: every test that asks for it runs on each kind."""
     with ExitStack() as stack:
         if request.param == "embedded":
             yield stack.enter_context(embedded_server(tmp_path_factory.mktemp("pg")))
+        elif request.param == "citus":
+            yield str(CITUS_URL)
         elif POSTGRES_15.exists():
             yield stack.enter_context(postgres_15())
         else:
@@ -116,18 +131,17 @@ def simulator() -> Iterator[Simulator]:
 
 def new_database(server_url: str) -> str:
     """Create an empty database; returns its URL."""
-    name = f"test_{next(DATABASE_NUMBERS)}"
-    with closing(psycopg2.connect(server_url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"create database {name}")
-    return server_url.rpartition("/")[0] + f"/{name}"
+    return create_database(server_url, f"test_{os.getpid()}_{next(DATABASE_NUMBERS)}")
 
 
 @pytest.fixture
-def project(server_url: str, simulator: Simulator, dbt_work: Path) -> Project:
+def project(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """An empty warehouse."""
-    return Project(new_database(server_url), simulator, dbt_work)
+    url = new_database(server_url)
+    yield Project(url, simulator, dbt_work)
+    if server_url == CITUS_URL:
+        # every database of a cluster has a daemon on each node
+        drop_database(url)
 
 
 @pytest.fixture(scope="session")

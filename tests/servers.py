@@ -1,4 +1,4 @@
-"""PostgreSQL servers for the tests: the embedded one, and the machine's own PostgreSQL 15."""
+"""Servers for the tests: the embedded one, the machine's own PostgreSQL 15, a Citus cluster."""
 
 import os
 import pwd
@@ -7,11 +7,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from pipelines.embedded import EmbeddedServer, _free_port
 
@@ -76,6 +77,68 @@ def postgres_15() -> Iterator[str]:
         server.terminate()
         server.wait(30)
         shutil.rmtree(folder)
+
+
+CITUS_URL = os.environ.get("CITUS_URL")
+"""A superuser's URL of the coordinator, in a database where its workers are registered."""
+
+NO_CITUS = "CITUS_URL names no Citus coordinator"
+
+SHARDS = 4
+"""Of each table in the tests: enough for two on each of two workers, quickly made."""
+
+
+def create_database(server_url: str, name: str) -> str:
+    """Create an empty database, on a cluster on every node of it; returns its URL."""
+    nodes = _nodes(server_url)
+    for host, port in nodes or [(None, None)]:
+        _execute(_other(server_url, "postgres", host, port), f"create database {name}")
+        if nodes:
+            _execute(_other(server_url, name, host, port), "create extension citus")
+    url = server_url.rpartition("/")[0] + f"/{name}"
+    if nodes:
+        (host, port), *workers = nodes
+        _execute(
+            url,
+            f"alter database {name} set citus.shard_count = {SHARDS}",
+            f"select citus_set_coordinator_host('{host}', {port})",
+            *(f"select citus_add_node('{host}', {port})" for host, port in workers),
+        )
+    return url
+
+
+def drop_database(url: str) -> None:
+    """Drop a database, on a cluster on every node of it."""
+    name = parse_dsn(url)["dbname"]
+    for host, port in _nodes(url) or [(None, None)]:
+        _execute(_other(url, "postgres", host, port), f"drop database {name} with (force)")
+
+
+def _nodes(server_url: str) -> list[tuple[str, int]]:
+    """The cluster's nodes as they name each other, the coordinator first; none on plain Postgres."""
+    with closing(psycopg2.connect(server_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select to_regclass('pg_dist_node') is not null")
+        if cursor.fetchone() == (False,):
+            return []
+        cursor.execute(
+            "select nodename, nodeport from pg_dist_node where noderole = 'primary' "
+            "order by groupid, nodeid"
+        )
+        return cursor.fetchall()
+
+
+def _other(url: str, database: str, host: str | None, port: int | None) -> str:
+    """The same user on another database, and another server if one is given."""
+    place = {"host": host, "port": port} if host else {}
+    return make_dsn(**{**parse_dsn(url), "dbname": database, **place})
+
+
+def _execute(url: str, *statements: str) -> None:
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
 
 def _wait_for(url: str) -> None:

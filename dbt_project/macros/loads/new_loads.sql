@@ -134,15 +134,20 @@
             waiting.child = '{{ child }}'
             and (
                 waiting.run > {{ typed }}
-                or waiting.run is null and exists (
-                    select from {{ target.schema }}.{{ parent.table }} as parents
-                    where parents.{{ parent.column }} = waiting.parent
-                )
+                or waiting.run is null and waiting.parent in ({{ arrived_parents(parent.table, parent.column) }})
             )
         order by waiting.key
     {% endset %}
     {{ return(run_query(query).columns[0].values() | list) }}
 {% endmacro %}
+
+
+{# Keys of parents that something waits for. Not correlated, as they may lie on other nodes. #}
+{% macro arrived_parents(table, column) -%}
+    select parents.{{ column }}
+    from {{ target.schema }}.{{ table }} as parents
+    where parents.{{ column }} in (select waits.parent from kalshi_ops.waiting as waits)
+{%- endmacro %}
 
 
 {# After a model has typed: whose parent is unknown waits, and who was taken up waits no more. #}
@@ -152,10 +157,7 @@
     where
         child = '{{ waits.child }}'
         and run is null
-        and exists (
-            select from {{ target.schema }}.{{ waits.parent_table }} as parents
-            where parents.{{ waits.parent }} = waiting.parent
-        );
+        and parent in ({{ arrived_parents(waits.parent_table, waits.parent) }});
 
     insert into kalshi_ops.waiting (child, key, parent)
     select

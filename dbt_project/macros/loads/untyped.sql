@@ -121,14 +121,15 @@
     {%- set query -%}
         select
             exists (
-                select from kalshi_raw.candlesticks as landed
+                select true from kalshi_raw.candlesticks as landed
                 where
                     {{ is_new_load('landed._dlt_load_id') }}
                     and jsonb_typeof(landed.payload) <> 'array'
+                limit 1
             )
             {%- if has_earlier_rows() %}
             or exists (
-                select from {{ this }} as rejects
+                select true from {{ this }} as rejects
                 where rejects.entity = 'window' and rejects.reason not like 'unknown market %'
             )
             {%- endif %}

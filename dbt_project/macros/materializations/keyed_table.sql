@@ -38,10 +38,17 @@
     {{ get_assert_columns_equivalent(checked_sql) }}
     {%- for ddl in [keyed_table_ddl, partitions_ddl] -%}
         {%- set statements = ddl(target_relation) -%}
-        {%- if statements.strip() -%}
+        {%- if statements and is_distributed() -%}
+            {#- the queries before were run on all nodes at once, after which Citus can't go one by one -#}
+            {%- do run_query('commit') -%}
+            {%- do statements.insert(0, 'set local citus.multi_shard_modify_mode to sequential') -%}
+        {%- endif -%}
+        {%- for one in statements -%}
             {% call statement('ensure_table') %}
-                {{ statements }}
+                {{ one }}
             {% endcall %}
+        {%- endfor -%}
+        {%- if statements -%}
             {#- locks on the parent of a foreign key are not held while rows are written -#}
             {% do adapter.commit() %}
         {%- endif -%}
@@ -70,7 +77,7 @@
 
 
 {#
-    What is missing of the table, its columns, constraints and indexes. The catalog is asked first, as
+    Statements that make what is missing of the table, its columns, constraints and indexes. The catalog is asked first, as
     even `add column if not exists` locks out readers for a moment.
 #}
 {% macro keyed_table_ddl(relation) %}
@@ -83,27 +90,42 @@
             ~ ' cascade`, then run `make transform`; it is made again from kalshi_raw'
         ) }}
     {%- endif -%}
-    {%- if not present['column'] %}
+    {%- set statements = [] -%}
+    {%- if not present['column'] -%}
+        {%- do statements.append(create_keyed_table(relation, rendered, partition_by)) -%}
+        {%- do statements.append(distribute(relation)) if is_distributed() -%}
+    {%- else -%}
+        {%- for name, column in model['columns'].items() -%}
+            {%- if name not in present['column'] -%}
+                {%- do statements.append('alter table ' ~ relation ~ ' add column ' ~ rendered[loop.index0]) -%}
+            {%- elif name not in present['not null'] and 'not_null' in column['constraints'] | map(attribute='type') | map('string') -%}
+                {%- do statements.append('alter table ' ~ relation ~ ' alter column ' ~ name ~ ' set not null') -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- for constraint in model['constraints'] if constraint['name'] not in present['constraint'] -%}
+        {%- do statements.append(
+            'alter table ' ~ relation ~ ' add constraint ' ~ constraint['name'] ~ ' ' ~ keyed_table_constraint(constraint)
+        ) -%}
+    {%- endfor -%}
+    {%- for index in config.get('meta', {}).get('indexes', []) if index['name'] not in present['index'] -%}
+        {%- do statements.append(create_keyed_table_index(relation, index)) -%}
+    {%- endfor -%}
+    {{ return(statements) }}
+{% endmacro %}
+
+
+{% macro create_keyed_table(relation, columns, partition_by) %}
     create table {{ relation }} (
-        {{ rendered | join(',\n        ') }}
-    ) {{ 'partition by range (' ~ partition_by['column'] ~ ')' if partition_by else keyed_table_settings() }};
-    {%- else %}
-    {%- for name, column in model['columns'].items() %}
-    {%- if name not in present['column'] %}
-    alter table {{ relation }} add column {{ rendered[loop.index0] }};
-    {%- elif name not in present['not null'] and 'not_null' in column['constraints'] | map(attribute='type') | map('string') %}
-    alter table {{ relation }} alter column {{ name }} set not null;
-    {%- endif %}
-    {%- endfor %}
-    {%- endif %}
-    {%- for constraint in model['constraints'] if constraint['name'] not in present['constraint'] %}
-    alter table {{ relation }} add constraint {{ constraint['name'] }} {{ keyed_table_constraint(constraint) }};
-    {%- endfor %}
-    {%- for index in config.get('meta', {}).get('indexes', []) if index['name'] not in present['index'] %}
+        {{ columns | join(',\n        ') }}
+    ) {{ 'partition by range (' ~ partition_by['column'] ~ ')' if partition_by else keyed_table_settings() }}
+{% endmacro %}
+
+
+{% macro create_keyed_table_index(relation, index) %}
     create index {{ index['name'] }} on {{ relation }} using {{ index.get('method', 'btree') }} ({{ index['columns'] }})
     {{ 'with (' ~ index['with'] ~ ')' if index.get('with') }}
-    {{ 'where ' ~ index['where'] if index.get('where') }};
-    {%- endfor %}
+    {{ 'where ' ~ index['where'] if index.get('where') }}
 {% endmacro %}
 
 

@@ -57,17 +57,29 @@
 {% endmacro %}
 
 
-{# The partitions that new rows, and the months to come, have not yet. #}
+{# Statements that make the partitions which new rows, and the months to come, have not yet. #}
 {% macro partitions_ddl(relation) %}
     {%- set partition_by = config.get('meta', {}).get('partition_by') -%}
-    {%- for month in (missing_partitions(relation, partition_by) if partition_by else []) %}
-    {%- set start = modules.datetime.date.fromisoformat(month) -%}
-    {%- set end = (start + modules.datetime.timedelta(days=31)).replace(day=1) -%}
-    {%- set partition = relation.incorporate(path={'identifier': relation.identifier ~ start.strftime('_%Y_%m')}) %}
+    {%- set statements = [] -%}
+    {%- for month in (missing_partitions(relation, partition_by) if partition_by else []) -%}
+        {%- set start = modules.datetime.date.fromisoformat(month) -%}
+        {%- set end = (start + modules.datetime.timedelta(days=31)).replace(day=1) -%}
+        {%- set partition = relation.incorporate(path={'identifier': relation.identifier ~ start.strftime('_%Y_%m')}) -%}
+        {%- do statements.append(create_partition(relation, partition)) -%}
+        {%- do statements.append(attach_partition(relation, partition, start, end)) -%}
+    {%- endfor -%}
+    {{ return(statements) }}
+{% endmacro %}
+
+
+{% macro create_partition(relation, partition) %}
     create table {{ partition }} (
         like {{ relation }} including defaults including constraints including indexes including storage
-    ) {{ keyed_table_settings() }};
+    ) {{ keyed_table_settings() }}
+{% endmacro %}
+
+
+{% macro attach_partition(relation, partition, start, end) %}
     alter table {{ relation }}
-    attach partition {{ partition }} for values from ('{{ start }} 00:00:00+00') to ('{{ end }} 00:00:00+00');
-    {%- endfor %}
+    attach partition {{ partition }} for values from ('{{ start }} 00:00:00+00') to ('{{ end }} 00:00:00+00')
 {% endmacro %}

@@ -75,6 +75,7 @@
         where wanted.attrelid = '{{ aside }}'::regclass
     {%- endset -%}
     {%- set change = run_query(query).columns[0].values()[0] -%}
-    {%- do run_query('drop view ' ~ aside) -%}
+    {#- Citus knows no pg_temp here; a temporary view is found before any other of its name -#}
+    {%- do run_query('drop view ' ~ adapter.quote(relation.identifier)) -%}
     {{ return(change) }}
 {% endmacro %}

@@ -61,7 +61,7 @@ rejected_series as (
         coalesce(series_ticker, 'no key, ' || md5(payload::text)) as reject_key,
         series_ticker,
         null::text as event_ticker,
-        null::text as market_ticker,
+        '' as market_ticker,
         null::integer as interval_min,
         null::timestamptz as window_start,
         null::timestamptz as end_ts,
@@ -86,7 +86,7 @@ rejected_events as (
         coalesce(event_ticker, 'no key, ' || md5(payload::text)) as reject_key,
         payload ->> 'series_ticker' as series_ticker,
         event_ticker,
-        null::text as market_ticker,
+        '' as market_ticker,
         null::integer as interval_min,
         null::timestamptz as window_start,
         null::timestamptz as end_ts,
@@ -108,10 +108,10 @@ rejected_markets as (
 
     select
         'market' as entity,
-        coalesce(stg_markets.market_ticker, 'no key, ' || md5(stg_markets.payload::text)) as reject_key,
+        coalesce(nullif(stg_markets.market_ticker, ''), 'no key, ' || md5(stg_markets.payload::text)) as reject_key,
         null::text as series_ticker,
         stg_markets.event_ticker,
-        stg_markets.market_ticker,
+        coalesce(stg_markets.market_ticker, '') as market_ticker,
         null::integer as interval_min,
         null::timestamptz as window_start,
         null::timestamptz as end_ts,
@@ -254,6 +254,7 @@ later_windows as (
     -- answers for a window of which an earlier one was no list
     {% if has_windows_without_a_list() -%}
     select
+        all_rejects.market_ticker,
         all_rejects.reject_key,
         max(stg_windows.fetched_at) as fetched_at
     from all_rejects
@@ -268,9 +269,10 @@ later_windows as (
         and all_rejects.reason not like 'unknown market %'
         and stg_windows.problem is null
         and {{ is_typed_load('stg_windows._dlt_load_id') }}
-    group by all_rejects.reject_key
+    group by all_rejects.market_ticker, all_rejects.reject_key
     {%- else -%}
     select
+        market_ticker,
         reject_key,
         fetched_at
     from all_rejects
@@ -312,6 +314,7 @@ compared as (
     left join later_windows
         on
             all_rejects.entity = 'window'
+            and all_rejects.market_ticker = later_windows.market_ticker
             and all_rejects.reject_key = later_windows.reject_key
     left join markets as window_markets
         on
@@ -328,7 +331,7 @@ open_rejects as (
         min(
             -- what was typed in the meantime ends what was first seen before it
             case when first_seen_at > typed_at then first_seen_at else fetched_at end
-        ) over (partition by entity, reject_key) as first_open_at
+        ) over (partition by entity, market_ticker, reject_key) as first_open_at
     from compared
     where fetched_at > typed_at
 
@@ -336,9 +339,9 @@ open_rejects as (
 
 newest_answers as (
 
-    select distinct on (entity, reject_key) *
+    select distinct on (entity, market_ticker, reject_key) *
     from open_rejects
-    order by entity, reject_key, fetched_at desc, _dlt_load_id desc, payload::text
+    order by entity, market_ticker, reject_key, fetched_at desc, _dlt_load_id desc, payload::text
 
 ),
 
@@ -380,8 +383,10 @@ judged as (
         true as is_removed
     from present_rejects
     left join newest_answers
-        on present_rejects.entity = newest_answers.entity
-        and present_rejects.reject_key = newest_answers.reject_key
+        on
+            present_rejects.entity = newest_answers.entity
+            and present_rejects.market_ticker = newest_answers.market_ticker
+            and present_rejects.reject_key = newest_answers.reject_key
     where newest_answers.reject_key is null
 
 )

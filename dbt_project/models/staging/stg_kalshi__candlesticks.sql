@@ -45,8 +45,8 @@ from source
 {% endset %}
 
 {% set parts %}
-{{ evaluated_once() }}
 select
+    {{ evaluated_once('parts') }},
     candlesticks.*,
     payload -> 'end_period_ts' as end_period_ts,
     payload -> 'price' as price,
@@ -58,8 +58,8 @@ from (
 {% endset %}
 
 {% set read %}
-{{ evaluated_once() }}
 select
+    {{ evaluated_once('read') }},
     parts.*,
     {%- for side, name, key in prices %}
     {{ price_text(side, key) }} as {{ name }}_dollars,
@@ -72,8 +72,8 @@ from (
 {% endset %}
 
 {% set joined %}
-{{ evaluated_once() }}
 select
+    {{ evaluated_once('joined') }},
     read.*,
     concat_ws(' ', {{ price_columns | join(', ') }}) as price_texts,
     end_period_ts::text as end_period_text

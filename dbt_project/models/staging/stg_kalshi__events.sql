@@ -17,8 +17,8 @@
 {%- endfor %}
 
 {% set read %}
-{{ evaluated_once() }}
 select
+    {{ evaluated_once('read') }},
     payload,
     tier,
     fetched_at,

@@ -55,8 +55,10 @@
 
 {% set unpacked %}
 -- a payload of usual size is compressed: this unpacks it once instead of for each value
-{{ evaluated_once() }}
 select
+    {{ evaluated_once('unpacked') }},
+    -- as it lies in the raw table: on a cluster a market's rows stay on its node
+    market_ticker,
     case when jsonb_typeof(payload) = 'object' then payload || '{}'::jsonb else payload end as payload,
     tier,
     fetched_at,
@@ -65,13 +67,13 @@ from source
 {% endset %}
 
 {% set read %}
-{{ evaluated_once() }}
 select
+    {{ evaluated_once('read') }},
+    market_ticker,
     payload,
     tier,
     fetched_at,
     _dlt_load_id,
-    {{ key_text('payload', 'ticker') }} as market_ticker,
     {{ key_text('payload', 'event_ticker') }} as event_ticker,
     {%- for key in texts + numbers + integers.keys() | list + booleans %}
     payload ->> '{{ key }}' as {{ key }},

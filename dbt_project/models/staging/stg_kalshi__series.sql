@@ -15,8 +15,8 @@
 {%- do problems.append(time_problem('last_updated_ts', 'payload', 'last_updated_ts')) %}
 
 {% set read %}
-{{ evaluated_once() }}
 select
+    {{ evaluated_once('read') }},
     payload,
     fetched_at,
     _dlt_load_id,

@@ -116,6 +116,18 @@ uncertain_windows as (
 
 ),
 
+newest_rejects as (
+
+    select
+        market_ticker,
+        interval_min,
+        max(fetched_at) as fetched_at
+    from {{ ref('rejects') }}
+    where entity in ('candle', 'window')
+    group by market_ticker, interval_min
+
+),
+
 lost_candles as (
 
     select
@@ -128,21 +140,18 @@ lost_candles as (
         and uncertain_windows.interval_min = candles.interval_min
         and candles.end_ts = {{ end_of_period('candlestick.value') }}
         and uncertain_windows.fetched_at <= candles.fetched_at
+    left join newest_rejects
+        on uncertain_windows.market_ticker = newest_rejects.market_ticker
+        and uncertain_windows.interval_min = newest_rejects.interval_min
+        and uncertain_windows.fetched_at <= newest_rejects.fetched_at
     where
         candles.end_ts is null
+        and newest_rejects.market_ticker is null
         -- synthetic candles are left out by staging
         and coalesce(
             candlestick.value #>> '{yes_bid,close_dollars}', candlestick.value #>> '{yes_bid,close}',
             candlestick.value #>> '{yes_ask,close_dollars}', candlestick.value #>> '{yes_ask,close}'
         ) is not null
-        and not exists (
-            select from {{ ref('rejects') }} as rejects
-            where
-                rejects.entity in ('candle', 'window')
-                and rejects.market_ticker = uncertain_windows.market_ticker
-                and rejects.interval_min = uncertain_windows.interval_min
-                and rejects.fetched_at >= uncertain_windows.fetched_at
-        )
 
 )
 
