@@ -289,6 +289,35 @@ def test_a_worker_that_can_not_be_reached_is_named_and_none_is_added(
     assert known == [(0,)]
 
 
+@pytest.mark.citus
+def test_a_new_worker_gets_its_share_by_the_readmes_statements(
+    nodes: list[tuple[str, int]],
+) -> None:
+    """A raw table has no key, which Citus asks for unless it is told otherwise."""
+    coordinator, *workers = nodes
+    register(nodes, workers[0])
+    there = address(*coordinator)
+    query(there, "create table raw (market_ticker text not null, payload jsonb)")
+    query(there, "select create_distributed_table('raw', 'market_ticker', shard_count => 4)")
+    query(there, "insert into raw select number::text, '{}' from generate_series(1, 100) as number")
+
+    host, port = workers[1]
+    for statement in rebalancing().replace("'10.0.0.4', 5432", f"'{host}', {port}").splitlines():
+        query(there, statement.partition("--")[0])
+
+    shares = query(there, "select nodeport, count(*) from citus_shards group by nodeport")
+    assert sorted(shares) == sorted((port, 2) for _, port in workers[:2])
+    assert query(there, "select count(*) from raw") == [(100,)]
+
+
+def rebalancing() -> str:
+    """The README's statements that add a worker."""
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sql\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    (said,) = (one for one in blocks if "citus_rebalance_start" in one)
+    return str(said)
+
+
 # The workflow
 
 

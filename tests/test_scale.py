@@ -97,7 +97,7 @@ def result(name: str, title: str) -> float:
     raise AssertionError(f"no formula gives {name} in a column {title}")
 
 
-@pytest.mark.parametrize("figure", figures(), ids=lambda figure: figure.where)
+@pytest.mark.parametrize("figure", list(figures()), ids=lambda figure: figure.where)
 def test_each_figure_is_what_its_formula_gives(figure: Figure) -> None:
     decimals = len(figure.printed.partition(".")[2])
 
