@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from pipelines.errors import WarehouseError
 from pipelines.warehouse import OPS_SCHEMA, RAW_SCHEMA, RAW_TABLES, TYPED_SCHEMA, select
 
 COLUMN = "market_ticker"
@@ -40,6 +41,13 @@ exists (
 
 IS_DISTRIBUTED = f"""
 select exists (select from pg_class where oid = to_regclass('{ANCHOR}') and {IS_LAID_OUT})
+"""
+
+LOST_NODES = """
+select nodename || ':' || nodeport
+from pg_dist_node
+where isactive and noderole = 'primary' and not citus_check_connection_to_node(nodename, nodeport)
+order by 1
 """
 
 TABLES = f"""
@@ -316,6 +324,15 @@ def has_citus(connection: Connection) -> bool:
 def is_distributed(connection: Connection) -> bool:
     """Whether the warehouse is laid out over a Citus cluster."""
     return has_citus(connection) and bool(select(connection, IS_DISTRIBUTED)[0][0])
+
+
+def require_nodes(connection: Connection, warehouse: str) -> None:
+    """Raise WarehouseError where a node of a distributed warehouse can't be reached."""
+    for (address,) in select(connection, LOST_NODES) if is_distributed(connection) else []:
+        raise WarehouseError(
+            f"warehouse {warehouse}: node {address} of the Citus cluster can't be reached: start "
+            "it, and run it again; nothing is lost"
+        )
 
 
 def lay_out(connection: Connection) -> None:

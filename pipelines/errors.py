@@ -73,7 +73,35 @@ def redacted(text: str, *secrets: str) -> str:
     return URL_PASSWORD.sub(r"\1:***@", text)
 
 
+NODE_UNREACHABLE = re.compile(
+    r"connection to the remote node (?:\S*@)?(\S+:\d+) failed(?: with the following error: (.*))?"
+    r"|failure on connection marked as essential: (\S+:\d+)"
+    r"|failed to connect to (\S+:\d+)"
+)
+"""How Citus' coordinator says that it can't reach one of its nodes."""
+
+NODE_CONTEXT = re.compile(r"while executing command on (?:\S*@)?(\S+:\d+)")
+"""How it says which node had something to say."""
+
+
+def lost_node(text: str) -> str | None:
+    """What a text says of a node of the Citus cluster that can't be reached: which, why, what to
+    do. None when it says nothing of the kind."""
+    found = NODE_UNREACHABLE.search(text)
+    if found is None:
+        return None
+    address = found[1] or found[3] or found[4]
+    reason = f" ({found[2].strip()})" if found[2] else ""
+    return f"node {address} of the Citus cluster can't be reached{reason}: start it again"
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text that says something, for use inside a message."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)
+    """The first line of an error's text that says something, for use inside a message; of a node of
+    a cluster with its address."""
+    text = str(error)
+    if lost := lost_node(text):
+        return lost
+    lines = (line.strip() for line in text.splitlines())
+    line = next((line for line in lines if line), type(error).__name__)
+    node = NODE_CONTEXT.search(text)
+    return f"{line} (node {node[1]} of the Citus cluster)" if node else line
