@@ -177,8 +177,8 @@ def _oversized(connection: Connection, tables: list[Table]) -> list[tuple[str, s
 
 def _fits(connection: Connection, table: Table, column: str) -> bool:
     query = sql.SQL(
-        "select not exists (select from {table} where {column} <> round({column}, {scale}) "
-        "or abs({column}) >= {limit})"
+        "select not exists (select true from {table} where {column} <> round({column}, {scale}) "
+        "or abs({column}) >= {limit} limit 1)"
     ).format(
         table=table.identifier,
         column=sql.Identifier(column),

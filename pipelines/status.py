@@ -40,10 +40,10 @@ where entity = 'market'
 
 GAPS = """
 (coverage.wanted - coverage.covered)
-* tstzmultirange(tstzrange(null, upper(coverage.wanted) - interval '10 minutes'))
+* tstzmultirange(tstzrange(null, to_timestamp(extract(epoch from upper(coverage.wanted)) - 600)))
 """
-"""What is missing of a row of kalshi_ops.coverage: the last minutes are asked for once more by
-design, so they are no gap yet."""
+"""What is missing of a row of kalshi_ops.coverage: the last ten minutes are asked for once more by
+design, so they are no gap yet. Of immutable functions: each node unnests its own."""
 
 COVERAGE = f"""
 with

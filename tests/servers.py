@@ -115,7 +115,7 @@ def drop_database(url: str) -> None:
 
 
 def _nodes(server_url: str) -> list[tuple[str, int]]:
-    """The cluster's nodes as they name each other, the coordinator first; none on plain Postgres."""
+    """A cluster's nodes as they name each other, the coordinator first; none on plain Postgres."""
     with closing(psycopg2.connect(server_url)) as connection, connection.cursor() as cursor:
         cursor.execute("select to_regclass('pg_dist_node') is not null")
         if cursor.fetchone() == (False,):

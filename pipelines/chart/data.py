@@ -20,6 +20,9 @@ DAY = 1440
 INTERVALS = (1, 5, 15, 60, DAY)
 """Minutes of a period: those that the warehouse can give."""
 
+LANDED_INTERVALS = (1, 60, DAY)
+"""Those that Kalshi has candles of."""
+
 LONGEST_DEFAULT = timedelta(days=30)
 """How far back a chart goes that is not told where to begin."""
 
@@ -170,28 +173,34 @@ limit 2000
 """
 """Tickers that begin alike: comparing all of a whole exchange would take minutes."""
 
-SPANS = """
+SPAN = """
 select
-    lengths.interval_min,
-    min(spans.first_end) - make_interval(mins => lengths.interval_min),
+    {interval_min},
+    min(spans.first_end) - make_interval(mins => {interval_min}),
     max(spans.last_end)
-from kalshi.markets
-cross join unnest(array[1, 60, 1440]) as lengths (interval_min)
-cross join lateral (
+from (
     select
-        min(candles.end_ts) as first_end,
-        max(candles.end_ts) as last_end
-    from kalshi.candles
+        (
+            select min(candles.end_ts) from kalshi.candles
+            where
+                candles.market_ticker = markets.market_ticker
+                and candles.interval_min = {interval_min}
+        ) as first_end,
+        (
+            select max(candles.end_ts) from kalshi.candles
+            where
+                candles.market_ticker = markets.market_ticker
+                and candles.interval_min = {interval_min}
+        ) as last_end
+    from kalshi.markets
     where
-        candles.market_ticker = markets.market_ticker
-        and candles.interval_min = lengths.interval_min
+        (%(is_event)s and markets.event_ticker = %(ticker)s)
+        or (not %(is_event)s and markets.market_ticker = %(ticker)s)
 ) as spans
-where
-    (%(is_event)s and markets.event_ticker = %(ticker)s)
-    or (not %(is_event)s and markets.market_ticker = %(ticker)s)
-group by lengths.interval_min
 having count(spans.last_end) > 0
 """
+
+SPANS = "union all".join(SPAN.format(interval_min=minutes) for minutes in LANDED_INTERVALS)
 
 PERIODS = """
 select

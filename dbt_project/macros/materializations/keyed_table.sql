@@ -54,9 +54,13 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- set rows_aside = rows_on_nodes(target_relation, sql) if is_full_refresh and is_distributed() -%}
     {% call statement('main') %}
-        {{ keyed_table_upsert(target_relation, sql, is_full_refresh) }}
+        {{ keyed_table_upsert(target_relation, 'select * from ' ~ rows_aside if rows_aside else sql, is_full_refresh, rows_aside) }}
     {% endcall %}
+    {%- if rows_aside -%}
+        {%- do run_query('drop table ' ~ rows_aside) -%}
+    {%- endif %}
     {%- if meta.get('waits_for') %}
     {% call statement('remember_waiting') %}
         {{ remember_waiting(meta['waits_for']) }}
@@ -172,7 +176,7 @@
 {%- endmacro %}
 
 
-{% macro keyed_table_upsert(relation, sql, is_full_refresh) %}
+{% macro keyed_table_upsert(relation, sql, is_full_refresh, is_at_hand=false) %}
     {%- set meta = config.get('meta', {}) -%}
     {%- set keys = (model['constraints'] | selectattr('type', 'equalto', 'primary_key') | first)['columns'] -%}
     {%- set columns = model['columns'].keys() | list -%}
@@ -181,7 +185,7 @@
     {%- set is_newer = 'excluded.fetched_at >= present.fetched_at' if 'fetched_at' in columns and not is_full_refresh -%}
     with
 
-    fresh as {{ 'materialized' if is_full_refresh else '' }} (
+    fresh as {{ 'not materialized' if is_at_hand else 'materialized' if is_full_refresh }} (
 
         {{ sql }}
 
@@ -238,9 +242,10 @@
 {# Holds for rows whose raw rows can't have been pruned. #}
 {% macro and_not_pruned(raw_table) -%}
     {%- if load_relation(api.Relation.create(database=target.database, schema='kalshi_ops', identifier='pruned')) is not none -%}
-        and present.fetched_at >= coalesce(
-            (select pruned.before from kalshi_ops.pruned where pruned.raw_table = '{{ raw_table }}'), '-infinity'
-        )
+        {%- set query -%}
+            select coalesce(max(before), '-infinity')::text from kalshi_ops.pruned where raw_table = '{{ raw_table }}'
+        {%- endset -%}
+        and present.fetched_at >= '{{ run_query(query).columns[0].values()[0] }}'
     {%- endif -%}
 {%- endmacro %}
 

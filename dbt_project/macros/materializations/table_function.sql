@@ -47,8 +47,15 @@
         {{ column['name'] }} {{ column['data_type'] }}{{ ',' if not loop.last }}
         {%- endfor %}
     )
-    language sql stable parallel safe
+    stable parallel safe
+    {%- if is_distributed() %}
+    {# planned for its arguments, as Citus plans no SQL function of distributed tables #}
+    language plpgsql
+    as {{ dollar_quoted('#variable_conflict use_column\nbegin\nreturn query\n' ~ sql ~ ';\nend') }}
+    {%- else %}
+    language sql
     as {{ dollar_quoted(sql) }}
+    {%- endif -%}
 {%- endmacro %}
 
 

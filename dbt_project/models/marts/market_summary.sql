@@ -12,34 +12,49 @@ candles as (
 
 ),
 
-joined_to_newest_candles as (
+joined_to_ends as (
 
     select
         markets.*,
-        newest.end_ts as candle_end_ts,
-        newest.yes_bid_dollars as candle_yes_bid_dollars,
-        newest.yes_ask_dollars as candle_yes_ask_dollars,
-        newest.last_price_dollars as candle_last_price_dollars
-    from markets
-    left join lateral (
-        select
-            per_length.end_ts,
-            per_length.yes_bid_close_dollars as yes_bid_dollars,
-            per_length.yes_ask_close_dollars as yes_ask_dollars,
-            coalesce(per_length.trade_close_dollars, per_length.trade_prev_dollars) as last_price_dollars
-        from unnest(array[1, 60, 1440]) as lengths (interval_min)
-        cross join lateral (
-            select * from candles
+        {% for interval_min in [1, 60, 1440] -%}
+        (
+            select max(candles.end_ts) from candles
             where
                 candles.market_ticker = markets.market_ticker
-                and candles.interval_min = lengths.interval_min
-            order by candles.end_ts desc
-            limit 1
-        ) as per_length
-        order by per_length.end_ts desc, per_length.interval_min
-        limit 1
-    ) as newest
-        on true
+                and candles.interval_min = {{ interval_min }}
+        ) as end_{{ interval_min }}_ts{{ ',' if not loop.last }}
+        {% endfor %}
+    from markets
+
+),
+
+joined_to_newest_ends as (
+
+    -- of candles that end together the shortest
+    select
+        *,
+        greatest(end_1_ts, end_60_ts, end_1440_ts) as candle_end_ts,
+        case greatest(end_1_ts, end_60_ts, end_1440_ts)
+            when end_1_ts then 1
+            when end_60_ts then 60
+            when end_1440_ts then 1440
+        end as candle_interval_min
+    from joined_to_ends
+
+),
+
+joined_to_newest_candles as (
+
+    select
+        ends.*,
+        candles.yes_bid_close_dollars as candle_yes_bid_dollars,
+        candles.yes_ask_close_dollars as candle_yes_ask_dollars,
+        coalesce(candles.trade_close_dollars, candles.trade_prev_dollars) as candle_last_price_dollars
+    from joined_to_newest_ends as ends
+    left join candles
+        on ends.market_ticker = candles.market_ticker
+        and ends.candle_interval_min = candles.interval_min
+        and ends.candle_end_ts = candles.end_ts
 
 ),
 
