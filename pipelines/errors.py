@@ -74,25 +74,35 @@ def redacted(text: str, *secrets: str) -> str:
 
 
 NODE_UNREACHABLE = re.compile(
-    r"connection to the remote node (?:\S*@)?(\S+:\d+) failed(?: with the following error: (.*))?"
-    r"|failure on connection marked as essential: (\S+:\d+)"
-    r"|failed to connect to (\S+:\d+)"
+    r"(?:connection to the remote node|failure on connection marked as essential:|"
+    r"failed to connect to|failed to COPY to shard \d+ on) (?:\S*@)?([^\s;]+:\d+)"
+    r"(?: failed with the following error: (.*))?"
 )
 """How Citus' coordinator says that it can't reach one of its nodes."""
 
 NODE_CONTEXT = re.compile(r"while executing command on (?:\S*@)?(\S+:\d+)")
 """How it says which node had something to say."""
 
+NODE_GONE = re.compile(
+    r"(?:FATAL|ERROR|WARNING)?:?\s*(server closed the connection.*|terminating connection.*|"
+    r"the database system is .*|connection not open)"
+)
+"""What is said of a node, or by it, when it goes or comes back."""
+
 
 def lost_node(text: str) -> str | None:
     """What a text says of a node of the Citus cluster that can't be reached: which, why, what to
     do. None when it says nothing of the kind."""
     found = NODE_UNREACHABLE.search(text)
-    if found is None:
+    context, gone = NODE_CONTEXT.search(text), NODE_GONE.search(text)
+    if found:
+        address, reason = found[1], found[2]
+    elif context and gone:
+        address, reason = context[1], gone[1]
+    else:
         return None
-    address = found[1] or found[3] or found[4]
-    reason = f" ({found[2].strip()})" if found[2] else ""
-    return f"node {address} of the Citus cluster can't be reached{reason}: start it again"
+    why = f" ({reason.strip()})" if reason else ""
+    return f"node {address} of the Citus cluster can't be reached{why}: start it"
 
 
 def first_line(error: BaseException) -> str:
