@@ -36,13 +36,14 @@ series as (
 
 ),
 
-events as (
+events as not materialized (
 
+    -- each step looks up what it asks for
     select * from {{ ref('events') }}
 
 ),
 
-markets as (
+markets as not materialized (
 
     select * from {{ ref('markets') }}
 
@@ -249,6 +250,57 @@ all_rejects as (
 
 ),
 
+typed_series as (
+
+    -- typed answers are looked up for the rejects alone, where they lie
+    select
+        series_ticker,
+        fetched_at
+    from series
+    where series_ticker in (select all_rejects.series_ticker from all_rejects)
+
+),
+
+typed_events as (
+
+    select
+        event_ticker,
+        fetched_at
+    from events
+    where event_ticker in (select all_rejects.event_ticker from all_rejects)
+
+),
+
+typed_markets as (
+
+    select
+        market_ticker,
+        fetched_at
+    from markets
+    where market_ticker in (select all_rejects.market_ticker from all_rejects)
+
+),
+
+typed_candles as (
+
+    select
+        market_ticker,
+        interval_min,
+        end_ts,
+        fetched_at
+    from candles
+    where
+        (market_ticker, interval_min, end_ts) in (
+            select
+                all_rejects.market_ticker,
+                all_rejects.interval_min,
+                all_rejects.end_ts
+            from all_rejects
+            where all_rejects.entity = 'candle'
+        )
+
+),
+
 later_windows as (
 
     -- answers for a window of which an earlier one was no list
@@ -287,36 +339,36 @@ compared as (
         all_rejects.*,
         -- up to here the key's answers are typed, or superseded by one that is
         coalesce(
-            series.fetched_at, events.fetched_at, markets.fetched_at, candles.fetched_at, later_windows.fetched_at,
+            typed_series.fetched_at, typed_events.fetched_at, typed_markets.fetched_at, typed_candles.fetched_at, later_windows.fetched_at,
             -- the candles of a window are looked at one by one when their market has come
             case when window_markets.market_ticker is not null then 'infinity'::timestamptz end,
             '-infinity'::timestamptz
         ) as typed_at
     from all_rejects
-    left join series
+    left join typed_series
         on
             all_rejects.entity = 'series'
-            and all_rejects.series_ticker = series.series_ticker
-    left join events
+            and all_rejects.series_ticker = typed_series.series_ticker
+    left join typed_events
         on
             all_rejects.entity = 'event'
-            and all_rejects.event_ticker = events.event_ticker
-    left join markets
+            and all_rejects.event_ticker = typed_events.event_ticker
+    left join typed_markets
         on
             all_rejects.entity = 'market'
-            and all_rejects.market_ticker = markets.market_ticker
-    left join candles
+            and all_rejects.market_ticker = typed_markets.market_ticker
+    left join typed_candles
         on
             all_rejects.entity = 'candle'
-            and all_rejects.market_ticker = candles.market_ticker
-            and all_rejects.interval_min = candles.interval_min
-            and all_rejects.end_ts = candles.end_ts
+            and all_rejects.market_ticker = typed_candles.market_ticker
+            and all_rejects.interval_min = typed_candles.interval_min
+            and all_rejects.end_ts = typed_candles.end_ts
     left join later_windows
         on
             all_rejects.entity = 'window'
             and all_rejects.market_ticker = later_windows.market_ticker
             and all_rejects.reject_key = later_windows.reject_key
-    left join markets as window_markets
+    left join typed_markets as window_markets
         on
             all_rejects.entity = 'window'
             and all_rejects.reason like 'unknown market %'

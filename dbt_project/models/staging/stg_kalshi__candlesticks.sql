@@ -45,8 +45,7 @@ from source
 {% endset %}
 
 {% set parts %}
-select
-    {{ evaluated_once('parts') }},
+{{ select_once() }}
     candlesticks.*,
     payload -> 'end_period_ts' as end_period_ts,
     payload -> 'price' as price,
@@ -58,8 +57,7 @@ from (
 {% endset %}
 
 {% set read %}
-select
-    {{ evaluated_once('read') }},
+{{ select_once() }}
     parts.*,
     {%- for side, name, key in prices %}
     {{ price_text(side, key) }} as {{ name }}_dollars,
@@ -72,8 +70,7 @@ from (
 {% endset %}
 
 {% set joined %}
-select
-    {{ evaluated_once('joined') }},
+{{ select_once() }}
     read.*,
     concat_ws(' ', {{ price_columns | join(', ') }}) as price_texts,
     end_period_ts::text as end_period_text

@@ -17,8 +17,7 @@
 {%- endfor %}
 
 {% set read %}
-select
-    {{ evaluated_once('read') }},
+{{ select_once() }}
     payload,
     tier,
     fetched_at,

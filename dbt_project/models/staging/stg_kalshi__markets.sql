@@ -55,8 +55,7 @@
 
 {% set unpacked %}
 -- a payload of usual size is compressed: this unpacks it once instead of for each value
-select
-    {{ evaluated_once('unpacked') }},
+{{ select_once() }}
     -- as it lies in the raw table: on a cluster a market's rows stay on its node
     market_ticker,
     case when jsonb_typeof(payload) = 'object' then payload || '{}'::jsonb else payload end as payload,
@@ -67,8 +66,7 @@ from source
 {% endset %}
 
 {% set read %}
-select
-    {{ evaluated_once('read') }},
+{{ select_once() }}
     market_ticker,
     payload,
     tier,

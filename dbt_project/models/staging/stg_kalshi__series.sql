@@ -15,8 +15,7 @@
 {%- do problems.append(time_problem('last_updated_ts', 'payload', 'last_updated_ts')) %}
 
 {% set read %}
-select
-    {{ evaluated_once('read') }},
+{{ select_once() }}
     payload,
     fetched_at,
     _dlt_load_id,
