@@ -408,6 +408,8 @@ def _distribute(table: Table) -> list[str]:
         made,
         f"select truncate_local_data_after_distributing_table('{table.name}')",
         *(f"alter table {table.name} set ({setting})" for setting in table.toast_settings),
+        # without a key shards could not be moved to another node while rows come and go
+        *([] if table.key else [f"alter table {table.name} replica identity full"]),
     ]
 
 

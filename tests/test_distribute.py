@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def test_every_row_and_key_is_kept_and_a_second_run_changes_nothing(
 ) -> None:
     before = everything(restored)
     assert before.typed == typed_rows(saved[0])
-    assert (len(before.typed["candles"]), len(before.typed["rejects"])) == (16, 3)
+    assert (len(before.typed["candles"]), len(before.typed["rejects"])) == (16, 2)
 
     lines = restored.must("distribute").out.splitlines()
 
@@ -156,7 +157,9 @@ def test_every_row_and_key_is_kept_and_a_second_run_changes_nothing(
     assert everything(restored) == before
 
 
-def test_a_dry_run_prints_what_psql_could_run_and_runs_nothing(restored: Project) -> None:
+def test_a_dry_run_prints_what_psql_could_run_and_runs_nothing(
+    restored: Project, tmp_path: Path
+) -> None:
     before = everything(restored)
 
     script = restored.must("distribute", "--dry-run").out
@@ -164,7 +167,8 @@ def test_a_dry_run_prints_what_psql_could_run_and_runs_nothing(restored: Project
     assert layout(restored) == {}
     assert everything(restored) == before
     assert script.startswith("begin;\nlock table kalshi_raw.candlesticks, ")
-    restored.query(script)
+    (tmp_path / "script.sql").write_text(script)
+    restored.must("psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-f", str(tmp_path / "script.sql"))
     assert everything(restored) == before
     assert layout(restored)["distributed"] == DISTRIBUTED_TABLES
 
@@ -172,13 +176,13 @@ def test_a_dry_run_prints_what_psql_could_run_and_runs_nothing(restored: Project
 def test_keys_are_enforced_and_cascade_over_the_nodes(restored: Project) -> None:
     restored.must("distribute")
 
-    with pytest.raises(psycopg2.errors.ForeignKeyViolation):
+    with pytest.raises(psycopg2.Error, match="violates foreign key constraint"):
         restored.query(
             "insert into kalshi.market_history "
             'select (jsonb_populate_record(one, \'{"market_ticker": "nobody"}\')).* '
             "from kalshi.market_history as one where market_ticker = 'M1'"
         )
-    with pytest.raises(psycopg2.errors.UniqueViolation):
+    with pytest.raises(psycopg2.Error, match="violates unique constraint"):
         restored.query("insert into kalshi.markets select * from kalshi.markets")
     restored.query("delete from kalshi.events where event_ticker = 'E'")
     assert restored.query("select market_ticker from kalshi.markets") == [("N",)]
@@ -280,8 +284,10 @@ def test_killed_in_the_middle_it_changed_nothing_and_the_next_one_completes(
 
 def wait_for_statement(project: Project, pattern: str, process: "subprocess.Popen[bytes]") -> None:
     """Until the command's session is at that statement, or just past it."""
-    with psycopg2.connect(project.database_url) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(project.database_url)) as connection:
+        # within a transaction the activity would stand still
         connection.autocommit = True
+        cursor = connection.cursor()
         while process.poll() is None:
             cursor.execute(
                 "select count(*) from pg_stat_activity where datname = current_database() "
