@@ -4,7 +4,7 @@ import io
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from pipelines.cli import main
 from tests.servers import (
     CITUS_URL,
     POSTGRES_15,
+    copy_database,
     create_database,
-    drop_database,
+    drop_from_cluster,
     embedded_server,
     postgres_15,
 )
@@ -134,14 +135,21 @@ def new_database(server_url: str) -> str:
     return create_database(server_url, f"test_{os.getpid()}_{next(DATABASE_NUMBERS)}")
 
 
+@contextmanager
+def copied(template: Project) -> Iterator[Project]:
+    """A copy of a warehouse, as that is quicker than building one."""
+    name = f"test_{os.getpid()}_{next(DATABASE_NUMBERS)}"
+    url = copy_database(template.database_url, name)
+    yield Project(url, template.simulator, template.work)
+    drop_from_cluster(url)
+
+
 @pytest.fixture
 def project(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """An empty warehouse."""
     url = new_database(server_url)
     yield Project(url, simulator, dbt_work)
-    if server_url == CITUS_URL:
-        # every database of a cluster has a daemon on each node
-        drop_database(url)
+    drop_from_cluster(url)
 
 
 @pytest.fixture(scope="session")

@@ -107,10 +107,25 @@ def create_database(server_url: str, name: str) -> str:
     return url
 
 
-def drop_database(url: str) -> None:
-    """Drop a database, on a cluster on every node of it."""
-    name = parse_dsn(url)["dbname"]
+def copy_database(url: str, name: str) -> str:
+    """Copy a database, on a cluster on every node of it; returns the copy's URL."""
+    source = parse_dsn(url)["dbname"]
     for host, port in _nodes(url) or [(None, None)]:
+        _execute(
+            _other(url, "postgres", host, port),
+            f"alter database {source} allow_connections false",
+            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{source}'",
+            f"create database {name} template {source}",
+            f"alter database {source} allow_connections true",
+        )
+    return url.rpartition("/")[0] + f"/{name}"
+
+
+def drop_from_cluster(url: str) -> None:
+    """Drop a cluster's database, of which each node has a daemon; leave one of a server that ends
+    with the tests."""
+    name = parse_dsn(url)["dbname"]
+    for host, port in _nodes(url):
         _execute(_other(url, "postgres", host, port), f"drop database {name} with (force)")
 
 

@@ -31,7 +31,7 @@ from pipelines.export_folder import MANIFEST
 from pipelines.export_tables import NOT_EXPORTED, Piece, batches
 from pipelines.paths import PROJECT_ROOT
 from pipelines.warehouse import open_warehouse
-from tests.conftest import DATABASE_NUMBERS, Project, new_database
+from tests.conftest import Project, copied, new_database
 from tests.landing import Landing, Window, candle, event, land, market
 from tests.simulator import Simulator
 
@@ -71,15 +71,10 @@ def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Project:
 
 
 @pytest.fixture
-def typed(template: Project, server_url: str) -> Project:
+def typed(template: Project) -> Iterator[Project]:
     """A copy of it."""
-    name = f"test_copy_{next(DATABASE_NUMBERS)}"
-    with closing(psycopg2.connect(server_url)) as connection:
-        connection.autocommit = True
-        source = template.database_url.rpartition("/")[2]
-        connection.cursor().execute(f"create database {name} template {source}")
-    url = server_url.rpartition("/")[0] + f"/{name}"
-    return Project(url, template.simulator, template.work)
+    with copied(template) as project:
+        yield project
 
 
 def export(project: Project, folder: Path, file_format: str = "parquet") -> str:

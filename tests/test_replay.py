@@ -1,17 +1,16 @@
 """`replay` makes the typed tables from raw alone; `--verify` finds every row that was not so."""
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from pipelines.ops import hold_lock
 from pipelines.replay import BUILT_AT
 from pipelines.warehouse import open_warehouse
-from tests.conftest import DATABASE_NUMBERS, Project, new_database
+from tests.conftest import Project, copied, new_database
 from tests.landing import Landing, Window, candle, event, land, market
 from tests.tables import KEYED_TABLES, typed_rows
 
@@ -43,14 +42,10 @@ def template(server_url: str, simulator: object, dbt_work: Path) -> Project:
 
 
 @pytest.fixture
-def built(template: Project, server_url: str) -> Project:
-    name = f"test_copy_{next(DATABASE_NUMBERS)}"
-    with closing(psycopg2.connect(server_url)) as connection:
-        connection.autocommit = True
-        source = template.database_url.rpartition("/")[2]
-        connection.cursor().execute(f"create database {name} template {source}")
-    url = server_url.rpartition("/")[0] + f"/{name}"
-    return Project(url, template.simulator, template.work)
+def built(template: Project) -> Iterator[Project]:
+    """A copy of it."""
+    with copied(template) as project:
+        yield project
 
 
 def report(out: str) -> dict[str, str]:
