@@ -102,7 +102,10 @@ def lost_node(text: str) -> str | None:
     else:
         return None
     why = f" ({reason.strip()})" if reason else ""
-    return f"node {address} of the Citus cluster can't be reached{why}: start it"
+    # it is there, and refuses the coordinator or its role
+    is_refused = reason and "FATAL" in reason and "database system" not in reason
+    remedy = "mend its pg_hba.conf or role" if is_refused else "start it"
+    return f"node {address} of the Citus cluster can't be reached{why}: {remedy}"
 
 
 def first_line(error: BaseException) -> str:

@@ -1,12 +1,13 @@
 """A plain warehouse, restored on a Citus coordinator, becomes a distributed one with every row."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pipelines.paths import PROJECT_ROOT
 from tests.clock import HOUR
 from tests.conftest import Project, new_database
 from tests.landing import Landing, Window, candle, event, land, market
-from tests.servers import CITUS_URL, NO_CITUS, drop_database
+from tests.servers import CITUS_URL, NO_CITUS, drop_from_cluster
 from tests.simulator import Simulator
 from tests.tables import KEYED_TABLES, typed_rows
 from tests.world import World, world_at_noon
@@ -29,6 +30,8 @@ from tests.world import World, world_at_noon
 pytestmark = [pytest.mark.citus, pytest.mark.skipif(not CITUS_URL, reason=NO_CITUS)]
 
 SOON = 60.0
+
+NUMBERS = itertools.count(1)
 
 REFERENCE_TABLES = [
     *("kalshi.events", "kalshi.field_drift", "kalshi.series"),
@@ -38,6 +41,7 @@ DISTRIBUTED_TABLES = sorted(
     [
         *("kalshi_raw.candlesticks", "kalshi_raw.markets", "kalshi_ops.coverage"),
         *(f"kalshi.{table}" for table, key in KEYED_TABLES.items() if "market_ticker" in key),
+        "kalshi.rejects",
     ]
 )
 
@@ -60,11 +64,17 @@ def everything(project: Project) -> Everything:
     return Everything(
         typed_rows(project),
         [
-            project.query(f"select to_jsonb(landed) from {table} as landed order by 1")
+            # a distribution column holds no NULL: what has no ticker has an empty one
+            project.query(
+                "select to_jsonb(landed) || jsonb_build_object('market_ticker', "
+                f"coalesce(to_jsonb(landed) ->> 'market_ticker', '')) from {table} as landed "
+                "order by 1"
+            )
             for table in ROWS
         ],
         project.query(
-            "select relname, relkind::text, reloptions, obj_description(pg_class.oid, 'pg_class'), "
+            "select relnamespace::regnamespace::text, relname, relkind::text, reloptions, "
+            "obj_description(pg_class.oid, 'pg_class'), "
             "relowner::regrole::text, pg_get_expr(relpartbound, pg_class.oid), relacl::text, "
             "array(select pg_get_constraintdef(oid) from pg_constraint "
             "where conrelid = pg_class.oid and contype <> 'n' order by 1), "
@@ -74,7 +84,7 @@ def everything(project: Project) -> Everything:
             "array(select objsubid || description from pg_description "
             "where objoid = pg_class.oid order by 1) from pg_class "
             "where relnamespace::regnamespace::text = any (%s) "
-            "and relkind in ('r', 'p', 'v', 'i', 'I', 'S') order by 1, 2",
+            "and relkind in ('r', 'p', 'v', 'i', 'I', 'S') order by 1, 2, 3",
             list(SCHEMAS),
         ),
     )
@@ -90,15 +100,32 @@ def layout(project: Project) -> dict[str, list[str]]:
     return dict(found)
 
 
+@contextmanager
+def plain_database() -> Iterator[str]:
+    """A database of the coordinator without the extension: plain Postgres. Yields its URL."""
+    name = f"test_{os.getpid()}_plain_{next(NUMBERS)}"
+    with closing(psycopg2.connect(str(CITUS_URL))) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(f"create database {name}")
+        yield str(CITUS_URL).rpartition("/")[0] + f"/{name}"
+        cursor.execute(f"drop database {name} with (force)")
+
+
 @pytest.fixture(scope="module")
 def saved(
     simulator: Simulator, dbt_work: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Project, Path]]:
-    """A plain warehouse, in a database of the coordinator without the extension, and its backup."""
-    name = f"test_{os.getpid()}_plain"
-    server = Project(str(CITUS_URL), simulator, dbt_work)
-    run_alone(server, f"create database {name}")
-    plain = replace(server, database_url=str(CITUS_URL).rpartition("/")[0] + f"/{name}")
+    """A plain warehouse and its backup. For tests that only read."""
+    with plain_database() as url:
+        plain = Project(url, simulator, dbt_work)
+        fill(plain)
+        folder = tmp_path_factory.mktemp("distribute") / "saved"
+        plain.must("backup", str(folder))
+        yield plain, folder
+
+
+def fill(plain: Project) -> None:
     land(
         plain,
         Landing(
@@ -114,18 +141,6 @@ def saved(
         ),
     )
     plain.must("dbt", "run")
-    folder = tmp_path_factory.mktemp("distribute") / "saved"
-    plain.must("backup", str(folder))
-    yield plain, folder
-    run_alone(server, f"drop database {name} with (force)")
-
-
-def run_alone(project: Project, statement: str) -> None:
-    """A statement that runs in no transaction."""
-    connection = psycopg2.connect(project.database_url)
-    connection.autocommit = True
-    connection.cursor().execute(statement)
-    connection.close()
 
 
 @pytest.fixture
@@ -135,7 +150,7 @@ def restored(saved: tuple[Project, Path]) -> Iterator[Project]:
     project = replace(plain, database_url=new_database(str(CITUS_URL)))
     assert "`kalshi-elt distribute`" in project.must("restore", str(folder)).out
     yield project
-    drop_database(project.database_url)
+    drop_from_cluster(project.database_url)
 
 
 def test_every_row_and_key_is_kept_and_a_second_run_changes_nothing(
@@ -313,7 +328,7 @@ def test_an_empty_database_of_a_cluster_needs_no_distributing(saved: tuple[Proje
 
     result = project.run("distribute")
 
-    drop_database(project.database_url)
+    drop_from_cluster(project.database_url)
     assert (result.status, result.err.count("\n")) == (1, 1)
     assert "nothing has landed" in result.err and "make load" in result.err
 
@@ -323,49 +338,38 @@ def test_a_backup_of_a_distributed_warehouse_restores_on_plain_postgres_and_on_a
 ) -> None:
     restored.must("distribute")
     before = everything(restored)
-    name = f"test_{os.getpid()}_back"
-    server = replace(restored, database_url=str(CITUS_URL))
-    run_alone(server, f"create database {name}")
-    plain = replace(server, database_url=str(CITUS_URL).rpartition("/")[0] + f"/{name}")
-
     restored.must("backup", str(tmp_path / "saved"))
-    assert "distribute" not in plain.must("restore", str(tmp_path / "saved")).out
 
-    assert everything(plain) == before
-    run_alone(server, f"drop database {name} with (force)")
-    again = replace(server, database_url=new_database(str(CITUS_URL)))
+    with plain_database() as url:
+        plain = replace(restored, database_url=url)
+        assert "kalshi-elt distribute" not in plain.must("restore", str(tmp_path / "saved")).out
+        assert everything(plain) == before
+    again = replace(restored, database_url=new_database(str(CITUS_URL)))
     again.must("restore", str(tmp_path / "saved"))
     again.must("distribute")
     assert everything(again) == before
-    drop_database(again.database_url)
+    drop_from_cluster(again.database_url)
 
 
 @pytest.mark.slow
 def test_load_and_transform_go_on_where_the_plain_warehouse_stood(
     saved: tuple[Project, Path], tmp_path: Path
 ) -> None:
-    projects = [
-        replace(saved[0], database_url=new_database(str(CITUS_URL))),
-        replace(saved[0], database_url=str(CITUS_URL).rpartition("/")[0] + "/test_twin"),
-    ]
-    moved, plain = projects
-    server = replace(plain, database_url=str(CITUS_URL))
-    run_alone(server, "create database test_twin")
-    with world_at_noon(plain) as world:
-        twin = World(Project(moved.database_url, world.project.simulator, plain.work), world.clock)
+    with plain_database() as url, world_at_noon(replace(saved[0], database_url=url)) as world:
+        moved = replace(world.project, database_url=new_database(str(CITUS_URL)))
+        twin = World(moved, world.clock)
         world.load("--since", "2h")
         world.project.must("transform")
         world.project.must("backup", str(tmp_path / "saved"))
-        twin.project.must("restore", str(tmp_path / "saved"))
-        twin.project.must("distribute")
+        moved.must("restore", str(tmp_path / "saved"))
+        moved.must("distribute")
 
         world.clock.pass_by(HOUR)
         for one in (world, twin):
             one.load()
             one.project.must("transform")
 
-        assert typed_rows(twin.project) == typed_rows(world.project)
-        assert len(typed_rows(twin.project)["candles"]) > 100
-        assert layout(twin.project)["distributed"] == DISTRIBUTED_TABLES
-    run_alone(server, "drop database test_twin with (force)")
-    drop_database(moved.database_url)
+        assert typed_rows(moved) == typed_rows(world.project)
+        assert len(typed_rows(moved)["candles"]) > 100
+        assert layout(moved)["distributed"] == DISTRIBUTED_TABLES
+        drop_from_cluster(moved.database_url)
