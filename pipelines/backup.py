@@ -18,7 +18,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.distribution import has_citus, is_distributed
 from pipelines.embedded import client_program
-from pipelines.errors import BusyError, KalshiEltError, UsageError, WarehouseError
+from pipelines.errors import BusyError, KalshiEltError, UsageError, WarehouseError, lost_node
 from pipelines.ops import hold_lock
 from pipelines.summary import size
 from pipelines.warehouse import OPS_SCHEMA, RAW_SCHEMA, TYPED_SCHEMA, Warehouse
@@ -214,4 +214,5 @@ def _run(warehouse: Warehouse, command: list[str], *handles: int) -> None:
         name = Path(command[0]).name
         lines = [line for line in result.stderr.splitlines() if "error:" in line]
         reason = (lines or result.stderr.splitlines() or [f"status {result.returncode}"])[0]
-        raise WarehouseError(f"{reason.strip().removeprefix(f'{name}: ')} ({name}, {warehouse})")
+        reason = lost_node(reason) or reason.strip().removeprefix(f"{name}: ")
+        raise WarehouseError(f"{reason} ({name}, {warehouse})")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from pipelines.errors import WarehouseError
 from pipelines.warehouse import OPS_SCHEMA, RAW_SCHEMA, RAW_TABLES, TYPED_SCHEMA, select
 
 COLUMN = "market_ticker"
@@ -40,6 +41,13 @@ exists (
 
 IS_DISTRIBUTED = f"""
 select exists (select from pg_class where oid = to_regclass('{ANCHOR}') and {IS_LAID_OUT})
+"""
+
+LOST_NODES = """
+select nodename || ':' || nodeport
+from pg_dist_node
+where isactive and noderole = 'primary' and not citus_check_connection_to_node(nodename, nodeport)
+order by 1
 """
 
 TABLES = f"""
@@ -318,6 +326,15 @@ def is_distributed(connection: Connection) -> bool:
     return has_citus(connection) and bool(select(connection, IS_DISTRIBUTED)[0][0])
 
 
+def require_nodes(connection: Connection, warehouse: str) -> None:
+    """Raise WarehouseError where a node of a distributed warehouse can't be reached."""
+    for (address,) in select(connection, LOST_NODES) if is_distributed(connection) else []:
+        raise WarehouseError(
+            f"warehouse {warehouse}: node {address} of the Citus cluster can't be reached: start "
+            "it, and run it again; nothing is lost"
+        )
+
+
 def lay_out(connection: Connection) -> None:
     """Lay out the raw tables and kalshi_ops.coverage of a new warehouse, where there is Citus.
 
@@ -391,6 +408,8 @@ def _distribute(table: Table) -> list[str]:
         made,
         f"select truncate_local_data_after_distributing_table('{table.name}')",
         *(f"alter table {table.name} set ({setting})" for setting in table.toast_settings),
+        # without a key shards could not be moved to another node while rows come and go
+        *([] if table.key else [f"alter table {table.name} replica identity full"]),
     ]
 
 

@@ -73,7 +73,48 @@ def redacted(text: str, *secrets: str) -> str:
     return URL_PASSWORD.sub(r"\1:***@", text)
 
 
+NODE_UNREACHABLE = re.compile(
+    r"(?:connection to the remote node|failure on connection marked as essential:|"
+    r"failed to connect to|failed to COPY to shard \d+ on) (?:\S*@)?([^\s;]+:\d+)"
+    r"(?: failed with the following error: (.*))?"
+)
+"""How Citus' coordinator says that it can't reach one of its nodes."""
+
+NODE_CONTEXT = re.compile(r"while executing command on (?:\S*@)?(\S+:\d+)")
+"""How it says which node had something to say."""
+
+NODE_GONE = re.compile(
+    r"(?:FATAL|ERROR|WARNING)?:?\s*(server closed the connection.*|terminating connection.*|"
+    r"the database system is .*|connection not open)"
+)
+"""What is said of a node, or by it, when it goes or comes back."""
+
+
+def lost_node(text: str) -> str | None:
+    """What a text says of a node of the Citus cluster that can't be reached: which, why, what to
+    do. None when it says nothing of the kind."""
+    found = NODE_UNREACHABLE.search(text)
+    context, gone = NODE_CONTEXT.search(text), NODE_GONE.search(text)
+    if found:
+        address, reason = found[1], found[2]
+    elif context and gone:
+        address, reason = context[1], gone[1]
+    else:
+        return None
+    why = f" ({reason.strip()})" if reason else ""
+    # it is there, and refuses the coordinator or its role
+    is_refused = reason and "FATAL" in reason and "database system" not in reason
+    remedy = "mend its pg_hba.conf or role" if is_refused else "start it"
+    return f"node {address} of the Citus cluster can't be reached{why}: {remedy}"
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text that says something, for use inside a message."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)
+    """The first line of an error's text that says something, for use inside a message; of a node of
+    a cluster with its address."""
+    text = str(error)
+    if lost := lost_node(text):
+        return lost
+    lines = (line.strip() for line in text.splitlines())
+    line = next((line for line in lines if line), type(error).__name__)
+    node = NODE_CONTEXT.search(text)
+    return f"{line} (node {node[1]} of the Citus cluster)" if node else line

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psycopg2
 
+from pipelines.distribution import has_citus
 from pipelines.errors import WarehouseError, first_line
 from pipelines.ops import hold_lock
 from pipelines.warehouse import LOADER_ROLE, TRANSFORMER_ROLE, Warehouse
@@ -12,10 +13,14 @@ SCRIPT = Path(__file__).parent / "sql" / "grant.sql"
 
 READER_ROLE = "kalshi_reader"
 
+NODES_LOG_IN = f"alter role {LOADER_ROLE} login; alter role {TRANSFORMER_ROLE} login"
+"""Nodes of a Citus cluster connect to each other as the role that runs a statement. Without a
+password nobody else can, unless pg_hba.conf trusts him."""
+
 DONE = f"""\
 {LOADER_ROLE} writes kalshi_raw, {TRANSFORMER_ROLE} reads it and writes kalshi, \
 {READER_ROLE} reads kalshi and kalshi_ops.
-They can't log in; give them to users who can:
+They have no password; give them to users who can log in:
     grant {LOADER_ROLE}, {TRANSFORMER_ROLE} to the_user_of_the_job;
     grant {READER_ROLE} to an_analyst;
 What members of the first two load and transform is owned by the roles, so these grants hold for \
@@ -30,6 +35,8 @@ def grant(warehouse: Warehouse) -> str:
     with hold_lock(warehouse, wait=False, role=None) as connection, connection.cursor() as cursor:
         try:
             cursor.execute(SCRIPT.read_text(encoding="utf-8"))
+            if has_citus(connection):
+                cursor.execute(NODES_LOG_IN)
         except psycopg2.errors.InsufficientPrivilege as error:
             raise WarehouseError(
                 f"warehouse {warehouse}: {first_line(error)}: only a superuser, or the owner of "

@@ -166,10 +166,11 @@ class Lander:
 
     def create_tables(self, connection: Connection) -> None:
         """Make the raw tables, with their indexes and compression, unless they are there."""
-        if all(_exists(connection, table) for table in (*RAW_TABLES, *map(_index, RAW_TABLES))):
-            return
-        self.land(kalshi_source(series=(), events=(), markets=(), candlesticks=()))
-        _tune_tables(connection)
+        needed = (*RAW_TABLES, *map(_index, RAW_TABLES))
+        if not all(_exists(connection, table) for table in needed):
+            self.land(kalshi_source(series=(), events=(), markets=(), candlesticks=()))
+            _tune_tables(connection)
+        # also when the load that made them was killed before
         lay_out(connection)
 
 

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines import runs
 from pipelines.context import LoadContext, make_context
-from pipelines.errors import KalshiEltError, WarehouseError, redacted
+from pipelines.errors import KalshiEltError, WarehouseError, first_line, redacted
 from pipelines.load import load_under_lock
 from pipelines.ops import hold_lock
 from pipelines.runs import Job
@@ -60,7 +60,9 @@ def run(settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> Job:
         except BaseException as error:
             is_stopped = isinstance(error, KeyboardInterrupt)
             job.outcome = runs.INTERRUPTED if is_stopped else runs.FAILED
-            job.errors.append("stopped" if is_stopped else redacted(str(error), warehouse.password))
+            job.errors.append(
+                "stopped" if is_stopped else redacted(first_line(error), warehouse.password)
+            )
             raise
         finally:
             _note_the_end(warehouse, connection, job)

@@ -18,7 +18,8 @@ from dbt.cli.exceptions import DbtUsageException
 from dbt.cli.main import dbtRunner
 
 from pipelines import versions
-from pipelines.errors import KalshiEltError, UsageError, first_line
+from pipelines.distribution import require_nodes
+from pipelines.errors import KalshiEltError, UsageError, first_line, lost_node
 from pipelines.paths import PROJECT_ROOT
 from pipelines.warehouse import RAW_SCHEMA, RAW_TABLES, TRANSFORMER_ROLE, Warehouse
 
@@ -43,6 +44,8 @@ class DbtOutcome:
     failed: tuple[str, ...] = ()
     """Tests that failed, and models that could not be built."""
     warned: tuple[str, ...] = ()
+    lost_node: str | None = None
+    """The node of the Citus cluster for want of which something failed."""
 
 
 class DbtError(KalshiEltError):
@@ -149,10 +152,13 @@ def _outcome(result: object) -> DbtOutcome:
         passed=len(by_status[TestStatus.Pass]),
         failed=tuple(name for status in FAILED for name in by_status[status]),
         warned=tuple(by_status[TestStatus.Warn]),
+        lost_node=next(filter(None, (lost_node(str(one.message)) for one in result.results)), None),
     )
 
 
 def _failures(outcome: DbtOutcome) -> str:
+    if outcome.lost_node:
+        return f"{outcome.lost_node}, and run it again; nothing is lost"
     if not outcome.failed:
         return "see the lines above"
     more = len(outcome.failed) - MOST_NAMES
@@ -161,7 +167,8 @@ def _failures(outcome: DbtOutcome) -> str:
 
 
 def require_raw_tables(warehouse: Warehouse) -> None:
-    """Raise KalshiEltError when nothing has landed yet, so that there is nothing to type."""
+    """Raise KalshiEltError when nothing has landed yet, so that there is nothing to type, or when a
+    node of the cluster that holds it is away."""
     acting = warehouse.acting_as(TRANSFORMER_ROLE)
     with acting.connect() as connection, connection.cursor() as cursor:
         versions.require(versions.version_of(connection), str(warehouse))
@@ -170,6 +177,7 @@ def require_raw_tables(warehouse: Warehouse) -> None:
             [RAW_SCHEMA, list(RAW_TABLES)],
         )
         (found,) = cursor.fetchone() or (0,)
+        require_nodes(connection, str(warehouse))
     if found < len(RAW_TABLES):
         raise KalshiEltError(
             f"nothing has landed in {warehouse} yet: run `make load` (or `make demo`) first"

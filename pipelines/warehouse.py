@@ -16,7 +16,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines.embedded import EmbeddedServer
-from pipelines.errors import UsageError, WarehouseError, first_line
+from pipelines.errors import UsageError, WarehouseError, first_line, lost_node
 from pipelines.paths import PROJECT_ROOT, dlt_data_folder
 
 RAW_SCHEMA = "kalshi_raw"
@@ -93,6 +93,13 @@ class Warehouse:
             raise WarehouseError(
                 f"warehouse {self}: {first_line(error)}; what landed before is kept, run it again"
             ) from error
+        except psycopg2.Error as error:
+            # of several classes, where a node of a cluster was lost in the middle of a transaction
+            if lost := lost_node(str(error)):
+                raise WarehouseError(
+                    f"warehouse {self}: {lost}; what landed before is kept, run it again"
+                ) from error
+            raise
         finally:
             connection.close()
 
