@@ -89,9 +89,7 @@ class _Sharer:
             # who leads is about to decide what becomes of it
             return False
         sharing.require_the_same(crawl, self.context.settings)
-        if not self._has_joined:
-            self._has_joined = True
-            self.context.log.say(f"joined shared load {crawl.crawl_id}")
+        self._has_joined = True
         # noted before the listing is done, so that whoever leads next knows of us
         self._leases_of(crawl.crawl_id)
         if crawl.state == sharing.OPEN:
@@ -166,6 +164,7 @@ class _Sharer:
         if self._leases is None or self._leases.crawl_id != crawl_id:
             self._leases = Leases(self._connection, self._beside, crawl_id, self.context.settings)
             self._stack.enter_context(self._leases.renewed())
+            self.context.log.say(f"loader {self._leases.loader_id} of shared load {crawl_id}")
         return self._leases
 
 

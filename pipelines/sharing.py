@@ -257,7 +257,7 @@ class Leases:
             "values (%s, %s, pg_backend_pid()) returning loader_id",
             [crawl_id, platform.node()],
         )
-        self._loader_id: int = row[0]
+        self.loader_id: int = row[0]
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
@@ -271,7 +271,7 @@ class Leases:
             thread.join()
             # where the warehouse is away they end by themselves
             with suppress(psycopg2.Error):
-                self._execute(GIVE_BACK, [self._loader_id])
+                self._execute(GIVE_BACK, [self.loader_id])
 
     def package(self, least: int, seconds: float) -> Iterator[CandleRequest]:
         """The requests of one package: as long as there are any, and it is not full."""
@@ -297,14 +297,14 @@ class Leases:
                 "requests": len(ids),
                 "windows": windows,
                 "candles": candles,
-                "loader_id": self._loader_id,
+                "loader_id": self.loader_id,
             },
         )
 
     def others(self) -> tuple[int, int, int]:
         """How many other loaders landed something, and their windows and candles."""
         loaders, windows, candles = select(
-            self._connection, OTHERS, [self.crawl_id, self._loader_id]
+            self._connection, OTHERS, [self.crawl_id, self.loader_id]
         )[0]
         return int(loaders), int(windows), int(candles)
 
@@ -314,7 +314,7 @@ class Leases:
                 self._connection,
                 CLAIM,
                 {
-                    "loader_id": self._loader_id,
+                    "loader_id": self.loader_id,
                     "crawl_id": self.crawl_id,
                     "seconds": self._seconds,
                     "number": self._number,
@@ -329,7 +329,7 @@ class Leases:
         while not self._stop.wait(self._seconds / RENEWALS):
             # the load itself finds out when the warehouse is away
             with suppress(psycopg2.Error), self._lock, self._beside.cursor() as cursor:
-                cursor.execute(RENEW, [self._seconds, self._loader_id])
+                cursor.execute(RENEW, [self._seconds, self.loader_id])
 
     def _execute(self, statement: str, values: Any) -> None:
         with self._lock, self._connection.cursor() as cursor:
