@@ -57,6 +57,7 @@ class Lander:
 
     def __init__(self, warehouse: Warehouse, application: str = LOADER) -> None:
         """`application`: the name of its connections."""
+        self.application = application
         _mend_folders(warehouse.work_folder / PIPELINE)
         self._pipeline = dlt.pipeline(
             pipeline_name=PIPELINE,

@@ -90,8 +90,9 @@ def settle(context: LoadContext, *, is_alone: bool = True) -> None:
 
 def settle_pending(context: LoadContext) -> None:
     """Land what killed loads left pending on this machine."""
+    lander = context.lander
     try:
-        pending = settle_free_slots(context.warehouse) + context.lander.settle()
+        pending = settle_free_slots(context.warehouse, lander.application) + lander.settle()
         if pending:
             context.log.say(f"landed {count(pending, 'package')} that an earlier load left pending")
     except RefusedError as error:

@@ -39,9 +39,7 @@ RENEWALS = 3
 """Times that a lease is renewed before it would end."""
 
 CLAIM = """
-update kalshi_ops.crawl_requests as claimed
-set loader_id = %(loader_id)s, leased_until = now() + %(seconds)s * interval '1 second'
-where claimed.request_id in (
+with next_requests as materialized (
     select request_id from kalshi_ops.crawl_requests
     where
         crawl_id = (
@@ -52,6 +50,11 @@ where claimed.request_id in (
     limit %(number)s
     for update skip locked
 )
+
+update kalshi_ops.crawl_requests as claimed
+set loader_id = %(loader_id)s, leased_until = now() + %(seconds)s * interval '1 second'
+from next_requests
+where claimed.request_id = next_requests.request_id
 returning
     claimed.request_id, claimed.market_tickers, extract(epoch from claimed.window_start)::bigint,
     extract(epoch from claimed.window_end)::bigint, claimed.interval_min, claimed.tier

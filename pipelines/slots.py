@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from pipelines.land import PIPELINE, REFUSED, Lander
-from pipelines.warehouse import LOADER, Warehouse
+from pipelines.warehouse import Warehouse
 
 SLOTS = "loaders"
 
@@ -29,7 +29,7 @@ def hold_slot(warehouse: Warehouse) -> Iterator[Warehouse]:
                 return
 
 
-def settle_free_slots(warehouse: Warehouse, application: str = LOADER) -> int:
+def settle_free_slots(warehouse: Warehouse, application: str) -> int:
     """Land what killed loaders left pending in working folders that nobody holds, and remove those;
     returns the number of packages."""
     pending = 0

@@ -294,6 +294,7 @@ def test_four_loaders_share_a_load_and_one_of_them_is_killed(here: Machine) -> N
     loaders = [here.start(*LONG) for _ in range(4)]
     for one in loaders:
         one.wait_until_it_says(SHARES)
+    status = here.project.must("status").out
     victim = next(one for one in loaders if not one.is_leader)
     lost = victim.kill()
     others = [one.must_end_well() for one in loaders if one is not victim]
@@ -301,7 +302,9 @@ def test_four_loaders_share_a_load_and_one_of_them_is_killed(here: Machine) -> N
     assert_all_landed(here.project, but=lost)
     assert all(re.search("[23] other loaders landed", said) for said in others)
     assert sum("leading shared load" in said for said in others) == 1
-    assert here.slots == {"1", "2", "3"}
+    assert {"1", "2", "3"} >= here.slots, "and one of them may have settled the victim's"
+    assert re.search(r"shared load  1: \d+ of \d+ requests left, 4 loaders at work", status)
+    assert "shared load" not in here.project.must("status").out
 
 
 def test_what_a_killed_loader_left_pending_lands_with_the_next_load(here: Machine) -> None:
@@ -477,7 +480,6 @@ def test_one_loader_alone_may_share_too(project: Project) -> None:
 
     assert "other loader" not in result.out
     assert_all_landed(project)
-    assert "0 open" not in project.must("status").out
 
 
 @contextmanager
