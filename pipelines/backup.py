@@ -10,16 +10,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from pipelines.distribution import has_citus, is_distributed
+from pipelines.distribution import has_citus
 from pipelines.embedded import client_program
 from pipelines.errors import BusyError, KalshiEltError, UsageError, WarehouseError, lost_node
-from pipelines.ops import hold_lock
+from pipelines.ops import at_rest, hold_lock
 from pipelines.summary import size
 from pipelines.warehouse import OPS_SCHEMA, RAW_SCHEMA, TYPED_SCHEMA, Warehouse
 
@@ -90,9 +90,9 @@ def back_up(warehouse: Warehouse, folder: Path) -> BackedUp:
     started = time.monotonic()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"backup {folder}: it is there already; choose another folder")
-    server, at_rest = _look_for_ours(warehouse)
+    server = _look_for_ours(warehouse)
     try:
-        with at_rest, _unfinished(folder) as (unfinished, handle):
+        with at_rest(warehouse), _unfinished(folder) as (unfinished, handle):
             schemas = [f"--schema={schema}" for schema in SCHEMAS]
             how = ["--format=directory", f"--jobs={JOBS}", "--no-password", f"--file={unfinished}"]
             # pg_dump keeps the lock when we are killed, until it ends
@@ -131,17 +131,14 @@ def restore(warehouse: Warehouse, folder: Path) -> Restored:
     return Restored(str(warehouse), folder, tables, seconds, is_on_coordinator)
 
 
-def _look_for_ours(warehouse: Warehouse) -> tuple[int, AbstractContextManager[object]]:
-    """The server's major version, and a block in which nothing is written where that is needed,
-    when there is something to back up."""
+def _look_for_ours(warehouse: Warehouse) -> int:
+    """The server's major version, when there is something to back up."""
     with warehouse.connect() as connection:
         if not _relations(connection, DATA_SCHEMAS):
             raise KalshiEltError(
                 f"nothing has landed in {warehouse} yet: run `make load` (or `make demo`) first"
             )
-        is_on_nodes = is_distributed(connection)
-        at_rest = hold_lock(warehouse, wait=True, role=None) if is_on_nodes else nullcontext()
-        return _major(connection), at_rest
+        return _major(connection)
 
 
 def _refuse_unless_empty(warehouse: Warehouse, connection: Connection) -> None:

@@ -31,6 +31,7 @@ from pipelines.export_tables import (
     read_tables,
     select_pieces,
 )
+from pipelines.ops import at_rest
 from pipelines.summary import count, size
 from pipelines.warehouse import Warehouse
 
@@ -94,7 +95,7 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
 @contextmanager
 def _snapshot(warehouse: Warehouse) -> Iterator[Connection]:
     """One moment of the warehouse, each value spelled in one way."""
-    with warehouse.snapshot() as connection:
+    with at_rest(warehouse), warehouse.snapshot() as connection:
         connection.set_client_encoding("UTF8")
         with connection.cursor() as cursor:
             cursor.execute(SPELLING)

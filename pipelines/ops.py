@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from pipelines.distribution import is_distributed
 from pipelines.errors import BusyError
 from pipelines.versions import prepare
 from pipelines.warehouse import LOADER, LOADER_ROLE, Warehouse, select
@@ -72,6 +73,22 @@ def hold_lock(
             yield connection
         finally:
             # closing frees it too, but only when the server comes round to it
+            with suppress(psycopg2.Error), connection.cursor() as cursor:
+                cursor.execute("select pg_advisory_unlock(%s, %s)", LOCK)
+
+
+@contextmanager
+def at_rest(warehouse: Warehouse) -> Iterator[None]:
+    """No job begins in the block, and none is under way, where the warehouse is distributed: a
+    snapshot holds for the coordinator alone. On plain Postgres a snapshot is all that is needed."""
+    with warehouse.connect(autocommit=True) as connection:
+        if not is_distributed(connection):
+            yield
+            return
+        _wait_for_lock(connection, "pg_try_advisory_lock", True, str(warehouse))
+        try:
+            yield
+        finally:
             with suppress(psycopg2.Error), connection.cursor() as cursor:
                 cursor.execute("select pg_advisory_unlock(%s, %s)", LOCK)
 

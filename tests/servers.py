@@ -91,10 +91,10 @@ SHARDS = 4
 def create_database(server_url: str, name: str) -> str:
     """Create an empty database, on a cluster on every node of it; returns its URL."""
     nodes = _nodes(server_url)
-    for host, port in nodes or [(None, None)]:
-        _execute(_other(server_url, "postgres", host, port), f"create database {name}")
-        if nodes:
-            _execute(_other(server_url, name, host, port), "create extension citus")
+    for server in _servers(server_url):
+        _execute(server, f"create database {name}")
+    for host, port in nodes:
+        _execute(_other(server_url, name, host, port), "create extension citus")
     url = server_url.rpartition("/")[0] + f"/{name}"
     if nodes:
         (host, port), *workers = nodes
@@ -110,8 +110,7 @@ def create_database(server_url: str, name: str) -> str:
 def copy_database(url: str, name: str) -> str:
     """Copy a database, on a cluster on every node of it; returns the copy's URL."""
     source = parse_dsn(url)["dbname"]
-    for host, port in _nodes(url) or [(None, None)]:
-        server = _other(url, "postgres", host, port)
+    for server in _servers(url):
         _execute(server, f"alter database {source} allow_connections false")
         _when_unused(server, source, f"create database {name} template {source}")
         _execute(server, f"alter database {source} allow_connections true")
@@ -122,8 +121,7 @@ def drop_from_cluster(url: str) -> None:
     """Drop a cluster's database, of which each node has a daemon; leave one of a server that ends
     with the tests."""
     name = parse_dsn(url)["dbname"]
-    for host, port in _nodes(url):
-        server = _other(url, "postgres", host, port)
+    for server in _servers(url) if _nodes(url) else []:
         _execute(server, f"alter database {name} allow_connections false")
         _when_unused(server, name, f"drop database {name}")
 
@@ -157,10 +155,16 @@ def _nodes(server_url: str) -> list[tuple[str, int]]:
         return cursor.fetchall()
 
 
+def _servers(url: str) -> list[str]:
+    """Connection strings to the database `postgres` of the server, or of each node of a cluster."""
+    nodes: list[tuple[str | None, int | None]] = [*_nodes(url)]
+    return [_other(url, "postgres", host, port) for host, port in nodes or [(None, None)]]
+
+
 def _other(url: str, database: str, host: str | None, port: int | None) -> str:
     """The same user on another database, and another server if one is given."""
     place = {"host": host, "port": port} if host else {}
-    return make_dsn(**{**parse_dsn(url), "dbname": database, **place})
+    return str(make_dsn(**{**parse_dsn(url), "dbname": database, **place}))
 
 
 def _execute(url: str, *statements: str) -> None:

@@ -16,6 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines import versions
 from pipelines.errors import KalshiEltError, UsageError
+from pipelines.ops import at_rest
 from pipelines.plan import batched
 from pipelines.status import COVERAGE, GAPS, SIZES, Coverage
 from pipelines.warehouse import Warehouse, select
@@ -539,7 +540,7 @@ class SiteData:
 @contextmanager
 def snapshot(warehouse: Warehouse) -> Iterator[Connection]:
     """One moment of the warehouse, with times in UTC."""
-    with warehouse.snapshot() as connection:
+    with at_rest(warehouse), warehouse.snapshot() as connection:
         with connection.cursor() as cursor:
             # without it times near the end of year 9999 leave the calendar in zones east of UTC
             cursor.execute("set timezone = 'UTC'")

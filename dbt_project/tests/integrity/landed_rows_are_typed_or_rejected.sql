@@ -124,7 +124,7 @@ newest_rejects as (
         max(fetched_at) as fetched_at
     from {{ ref('rejects') }}
     where entity in ('candle', 'window')
-    group by market_ticker, interval_min
+    group by 1, 2
 
 ),
 
