@@ -296,7 +296,7 @@ class Status:
     partitions: list[str] | None
     """Months of kalshi.candles, as 2026_11."""
     last_run: LastRun | None
-    cluster: Cluster | None
+    cluster: Cluster | None = None
     """None where the warehouse is not distributed."""
 
 
