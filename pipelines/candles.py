@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pipelines import catalog, coverage
 from pipelines.catalog import Scope
@@ -56,14 +56,25 @@ def fetch_and_land(context: LoadContext, requests: list[CandleRequest]) -> None:
         for package in packages(
             requests, settings.requests_per_package, settings.seconds_per_package
         ):
-            rows = _rows(context, package, reporter)
-            try:
-                context.lander.land(kalshi_source(candlesticks=rows))
-            except RefusedError as error:
-                context.summary.note(Problem("a package of candles", str(error)))
+            land_package(context, package, reporter)
             if context.summary.is_over:
                 break
     coverage.count_finished_loads(context.connection)
+
+
+def land_package(
+    context: LoadContext,
+    requests: Iterable[CandleRequest],
+    reporter: Reporter,
+    on_answer: Callable[[CandleRequest], None] = lambda request: None,
+) -> None:
+    """Land the requests' windows as one package. `on_answer` is told of each request that needs not
+    be sent again in this load, from whichever thread sent it."""
+    rows = _rows(context, requests, reporter, on_answer)
+    try:
+        context.lander.land(kalshi_source(candlesticks=rows))
+    except RefusedError as error:
+        context.summary.note(Problem("a package of candles", str(error)))
 
 
 def packages(
@@ -124,12 +135,25 @@ def _in_their_tiers(context: LoadContext, markets: list[MarketInTier]) -> list[M
 
 
 def _rows(
-    context: LoadContext, requests: Iterable[CandleRequest], reporter: Reporter
+    context: LoadContext,
+    requests: Iterable[CandleRequest],
+    reporter: Reporter,
+    on_answer: Callable[[CandleRequest], None],
 ) -> Iterator[WindowRow]:
     """Fetch while dlt extracts. An exception in here would cost the whole package."""
 
     def fetch(request: CandleRequest) -> list[WindowRow | Problem]:
-        return [] if context.summary.is_over else _fetch(context, request)
+        if context.summary.is_over:
+            return []
+        try:
+            outcomes = _fetch(context, request)
+        except OutOfTimeError:
+            context.summary.is_out_of_time = True
+            return []
+        except NoMoreAnswersError as error:
+            return [Problem("candles not yet fetched", str(error), is_final=True)]
+        on_answer(request)
+        return outcomes
 
     for outcomes in in_parallel(fetch, requests, context.settings.workers):
         candles = 0
@@ -145,21 +169,18 @@ def _rows(
 
 
 def _fetch(context: LoadContext, request: CandleRequest) -> list[WindowRow | Problem]:
-    """A request's rows; what the live tier left out is asked of the historical one."""
-    try:
-        outcomes = list(fetch_candles(context.api, request))
-        missing = [
-            outcome.missing
-            for outcome in outcomes
-            if isinstance(outcome, Problem) and outcome.missing and request.tier == LIVE
-        ]
-        if missing:
-            outcomes = [outcome for outcome in outcomes if isinstance(outcome, WindowRow)]
-            for other in retry_in_historical(request, missing):
-                outcomes += fetch_candles(context.api, other)
-        return outcomes
-    except OutOfTimeError:
-        context.summary.is_out_of_time = True
-        return []
-    except NoMoreAnswersError as error:
-        return [Problem("candles not yet fetched", str(error), is_final=True)]
+    """A request's rows; what the live tier left out is asked of the historical one.
+
+    Raises NoMoreAnswersError when there is no API to ask any more, or no time.
+    """
+    outcomes = list(fetch_candles(context.api, request))
+    missing = [
+        outcome.missing
+        for outcome in outcomes
+        if isinstance(outcome, Problem) and outcome.missing and request.tier == LIVE
+    ]
+    if missing:
+        outcomes = [outcome for outcome in outcomes if isinstance(outcome, WindowRow)]
+        for other in retry_in_historical(request, missing):
+            outcomes += fetch_candles(context.api, other)
+    return outcomes

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from pipelines.api import KalshiApi
+from pipelines.api import KalshiApi, Pacing
 from pipelines.land import Lander
 from pipelines.progress import Log
 from pipelines.selection import Selection
@@ -23,6 +23,7 @@ class LoadContext:
     settings: LoadSettings
     selection: Selection
     wanted: TimeRange
+    warehouse: Warehouse
     connection: Connection
     """The connection that holds the lock; each statement commits."""
     api: KalshiApi
@@ -38,13 +39,17 @@ def make_context(
     warehouse: Warehouse,
     connection: Connection,
     deadline: float = math.inf,
+    *,
+    lander: Lander | None = None,
+    pace: Pacing | None = None,
 ) -> LoadContext:
     """The context of a load that begins now, and asks for nothing more after `deadline`
-    (`time.monotonic`)."""
+    (`time.monotonic`). `lander` and `pace`: those of one that shares a load with others."""
     return LoadContext(
         settings=settings,
         selection=settings.selection(),
         wanted=wanted,
+        warehouse=warehouse,
         connection=connection,
         api=KalshiApi(
             settings.api_url,
@@ -52,8 +57,9 @@ def make_context(
             attempts=settings.attempts,
             timeout=settings.timeout,
             deadline=deadline,
+            pace=pace,
         ),
-        lander=Lander(warehouse),
+        lander=lander or Lander(warehouse),
         log=Log(settings.log_format),
         summary=LoadSummary(is_dry_run=settings.dry_run),
         started_at=datetime.now(UTC),

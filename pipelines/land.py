@@ -24,6 +24,9 @@ SCHEMAS = "schemas"
 EXTRACTED = Path("normalize", NormalizeStorage.EXTRACTED_FOLDER)
 NEW, NORMALIZED, LOADED = (Path("load", name) for name in ("new", "normalized", "loaded"))
 
+REFUSED = "refused"
+"""Folder of packages that Postgres refuses."""
+
 FOLDERS = (EXTRACTED, NEW, NORMALIZED, LOADED)
 """What dlt makes at the first start of a pipeline, and misses ever after when that was killed."""
 
@@ -53,12 +56,14 @@ def _mend_folders(working: Path) -> None:
 class Lander:
     """Lands sources in one warehouse, one load package each."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, application: str = LOADER) -> None:
+        """`application`: the name of its connections."""
+        self.application = application
         _mend_folders(warehouse.work_folder / PIPELINE)
         self._pipeline = dlt.pipeline(
             pipeline_name=PIPELINE,
             destination=dlt.destinations.postgres(
-                credentials=_credentials(warehouse.acting_as(LOADER_ROLE)),
+                credentials=_credentials(warehouse.acting_as(LOADER_ROLE), application),
                 # a unique index on raw rows would make a repeated package fail for ever
                 create_indexes=False,
             ),
@@ -158,7 +163,7 @@ class Lander:
     def _set_aside(self) -> Path:
         """Move pending packages aside: one that can never land would block all others."""
         working = Path(self._pipeline.working_dir)
-        aside = working / "refused"
+        aside = working / REFUSED
         aside.mkdir(exist_ok=True)
         for package in (working / NORMALIZED).iterdir():
             package.rename(aside / package.name)
@@ -226,7 +231,7 @@ APPEND_ONLY = (
 )
 
 
-def _credentials(warehouse: Warehouse) -> PostgresCredentials:
+def _credentials(warehouse: Warehouse, application: str) -> PostgresCredentials:
     """dlt's form of the connection. It insists on a password and reads a socket's folder from the
     query, as a bare folder can't stand where a URL has its host."""
     is_socket = warehouse.host.startswith("/")
@@ -238,7 +243,7 @@ def _credentials(warehouse: Warehouse) -> PostgresCredentials:
     credentials.database = warehouse.dbname
     credentials.query = {
         **warehouse.parameters,
-        "application_name": LOADER,
+        "application_name": application,
         **({"host": warehouse.host} if is_socket else {}),
     }
     credentials.resolve()

@@ -1,6 +1,8 @@
 """One load, from settings to a summary: settle → crawl → plan → fetch → land."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipelines import candles, coverage
 from pipelines.context import LoadContext, make_context
@@ -8,7 +10,9 @@ from pipelines.crawl import Crawl
 from pipelines.errors import OutOfTimeError, RefusedError
 from pipelines.fetch import Problem
 from pipelines.ops import forget, hold_lock
+from pipelines.plan import CandleRequest
 from pipelines.settings import LoadSettings
+from pipelines.slots import settle_free_slots
 from pipelines.summary import LoadSummary, count
 from pipelines.timerange import TimeRange
 from pipelines.warehouse import Warehouse
@@ -20,6 +24,11 @@ def load(settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> Loa
     What can't be landed is a problem in the summary and stops nothing else. Raises KalshiEltError
     when nothing more can be done: no API at the start, no warehouse, another load under way.
     """
+    if settings.share and not settings.dry_run:
+        # it is made of the steps here
+        from pipelines.shared_load import load_shared
+
+        return load_shared(settings, wanted, warehouse)
     with hold_lock(warehouse, wait=settings.wait) as connection:
         return load_under_lock(make_context(settings, wanted, warehouse, connection))
 
@@ -27,11 +36,23 @@ def load(settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> Loa
 def load_under_lock(context: LoadContext) -> LoadSummary:
     """The same for a context whose connection holds the lock. The summary is the context's: what
     was done before an error stands in it."""
+    with measured(context):
+        if not context.settings.dry_run:
+            settle(context)
+        requests = list_and_plan(context)
+        if context.settings.candles and context.settings.dry_run:
+            print(candles.report(context, requests))
+        elif context.settings.candles:
+            candles.fetch_and_land(context, requests)
+    return context.summary
+
+
+@contextmanager
+def measured(context: LoadContext) -> Iterator[None]:
+    """Note in the summary what the block took, and whether its time was up."""
     started = time.monotonic()
     try:
-        if not context.settings.dry_run:
-            _settle(context)
-        _crawl_and_fetch(context)
+        yield
     except OutOfTimeError:
         context.summary.is_out_of_time = True
     finally:
@@ -40,35 +61,42 @@ def load_under_lock(context: LoadContext) -> LoadSummary:
         context.summary.seconds = time.monotonic() - started
     if context.summary.is_out_of_time and context.summary.requests and not context.api.has_answered:
         context.summary.note(Problem("Kalshi", "gave no answer before the time was up"))
-    return context.summary
 
 
-def _crawl_and_fetch(context: LoadContext) -> None:
+def list_and_plan(context: LoadContext) -> list[CandleRequest]:
+    """List and land what is selected; returns the requests for its candles."""
     crawl = Crawl(context)
     scope = crawl.run()
     _say_what_was_listed(context)
     if not context.settings.candles:
-        return
-    requests = candles.plan(context, crawl.chosen.values(), scope)
-    if context.settings.dry_run:
-        print(candles.report(context, requests))
-    else:
-        candles.fetch_and_land(context, requests)
+        return []
+    return candles.plan(context, crawl.chosen.values(), scope)
 
 
-def _settle(context: LoadContext) -> None:
-    """Finish what the last load left, then count what it covered."""
+def settle(context: LoadContext, *, is_alone: bool = True) -> None:
+    """Finish what the last load left, then count what it covered.
+
+    `is_alone`: whether no other loader is at work; one that is has loads under way which look like
+    those that lost their record.
+    """
     if not context.lander.has_landed(context.connection):
         forget(context.connection)
-    try:
-        if pending := context.lander.settle():
-            context.log.say(f"landed {count(pending, 'package')} that an earlier load left pending")
-    except RefusedError as error:
-        context.summary.note(Problem("what an earlier load left pending", str(error)))
-    if orphans := context.lander.adopt_orphans(context.connection):
+    settle_pending(context)
+    if is_alone and (orphans := context.lander.adopt_orphans(context.connection)):
         context.log.say(f"adopted {count(orphans, 'load')} of which dlt had lost the record")
     context.lander.create_tables(context.connection)
     coverage.count_finished_loads(context.connection)
+
+
+def settle_pending(context: LoadContext) -> None:
+    """Land what killed loads left pending on this machine."""
+    lander = context.lander
+    try:
+        pending = settle_free_slots(context.warehouse, lander.application) + lander.settle()
+        if pending:
+            context.log.say(f"landed {count(pending, 'package')} that an earlier load left pending")
+    except RefusedError as error:
+        context.summary.note(Problem("what an earlier load left pending", str(error)))
 
 
 def _say_what_was_listed(context: LoadContext) -> None:

@@ -111,13 +111,10 @@ def copy_database(url: str, name: str) -> str:
     """Copy a database, on a cluster on every node of it; returns the copy's URL."""
     source = parse_dsn(url)["dbname"]
     for host, port in _nodes(url) or [(None, None)]:
-        _execute(
-            _other(url, "postgres", host, port),
-            f"alter database {source} allow_connections false",
-            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{source}'",
-            f"create database {name} template {source}",
-            f"alter database {source} allow_connections true",
-        )
+        server = _other(url, "postgres", host, port)
+        _execute(server, f"alter database {source} allow_connections false")
+        _when_unused(server, source, f"create database {name} template {source}")
+        _execute(server, f"alter database {source} allow_connections true")
     return url.rpartition("/")[0] + f"/{name}"
 
 
@@ -126,7 +123,25 @@ def drop_from_cluster(url: str) -> None:
     with the tests."""
     name = parse_dsn(url)["dbname"]
     for host, port in _nodes(url):
-        _execute(_other(url, "postgres", host, port), f"drop database {name} with (force)")
+        server = _other(url, "postgres", host, port)
+        _execute(server, f"alter database {name} allow_connections false")
+        _when_unused(server, name, f"drop database {name}")
+
+
+def _when_unused(server: str, database: str, statement: str) -> None:
+    """Run a statement that nobody else may use the database for: Citus' daemons come back."""
+    deadline = time.monotonic() + 30
+    while True:
+        _execute(
+            server,
+            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'",
+        )
+        try:
+            _execute(server, statement)
+            return
+        except psycopg2.errors.ObjectInUse:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _nodes(server_url: str) -> list[tuple[str, int]]:

@@ -197,7 +197,7 @@ def test_csv_copied_back_into_postgres_is_the_same(typed: Project, tmp_path: Pat
                 cursor.execute(f"select * from {one} except all select * from {other}")
                 assert cursor.fetchall() == [], relation.name
             cursor.execute(
-                f"select (select count(*) from back), count(*) from kalshi.{relation.name}"
+                f"select (select count(*) from back), (select count(*) from kalshi.{relation.name})"
             )
             assert len(set(cursor.fetchone() or ())) == 1, relation.name
             cursor.execute("drop table back")
@@ -494,7 +494,7 @@ def test_a_full_disk_is_one_line_and_the_next_export_goes_on(
 ) -> None:
     """A limit on the size of files stands in for the disk."""
     typed.query(
-        "insert into kalshi.rejects select 'event', md5(n::text), null, null, null, null, null, "
+        "insert into kalshi.rejects select 'event', md5(n::text), null, null, '', null, null, "
         "null, repeat(md5(n::text), 30), '{}', now(), now(), 'x' from generate_series(1, 5000) n"
     )
     result = subprocess.run(
