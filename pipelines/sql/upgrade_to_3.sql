@@ -1,4 +1,5 @@
--- Version 2 to 3: tables for loads that several processes share (kalshi-elt load --share).
+-- Version 2 to 3: tables for loads that several processes share (kalshi-elt load --share), and the
+-- market in the key of the rejects: by it a cluster spreads its tables.
 
 create table kalshi_ops.crawls (
     crawl_id bigint generated always as identity,
@@ -55,5 +56,20 @@ comment on table kalshi_ops.crawl_loaders is
     'One row per loader of the shared load in kalshi_ops.crawls: what it has landed so far.';
 comment on table kalshi_ops.pace is
     'One row per API that loaders have shared: a token bucket of one second''s requests. Times and rates are the server''s.';
+
+-- the rejects belong to the role that transforms, where there are roles
+set local role none;
+
+do $$
+begin
+    if to_regclass('kalshi.rejects') is not null then
+        update kalshi.rejects set market_ticker = '' where market_ticker is null;
+        alter table kalshi.rejects
+            alter column market_ticker set not null,
+            drop constraint pk_rejects,
+            add constraint pk_rejects primary key (entity, market_ticker, reject_key);
+    end if;
+end
+$$;
 
 insert into kalshi_ops.warehouse_version (version) values (3);
