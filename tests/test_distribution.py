@@ -157,6 +157,12 @@ def test_on_plain_postgres_there_is_nothing_to_distribute(loaded_project: Projec
             "node w2.example:5432 of the Citus cluster can't be reached "
             "(terminating connection due to administrator command): start it",
         ),
+        (
+            "connection to the remote node job@w2:5432 failed with the following error: "
+            'FATAL:  role "job" is not permitted to log in\n',
+            'node w2:5432 of the Citus cluster can\'t be reached (FATAL:  role "job" is not '
+            "permitted to log in): mend its pg_hba.conf or role",
+        ),
         ("server closed the connection unexpectedly\n", None),
         ('relation "w2:5432" does not exist', None),
     ],

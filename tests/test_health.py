@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.health import Limits, broken_promises, free_bytes_of
 from pipelines.metrics import render_prometheus
-from pipelines.status import Coverage, LastRun, Size, Status
+from pipelines.status import Cluster, Coverage, LastRun, Node, Size, Status
 from tests.conftest import Project
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -31,6 +31,10 @@ SOUND = Status(
     partitions=["2026_11", "2026_12"],
     last_run=RUN,
 )
+
+
+NODES = [Node("w1", 5432, True, True, 14, 240), Node("w2", 5433, False, True, 14, 640)]
+CLUSTER = Cluster(NODES, shards=2, bytes=880, node_skew=1.45, shard_skew=None)
 
 
 def check(status: Status, free_bytes: int | None = 10**11, now: datetime = NOW) -> list[str]:
@@ -55,6 +59,7 @@ def test_a_sound_warehouse_breaks_no_promise() -> None:
         ),
         ({"last_run": replace(RUN, outcome="killed")}, "run 7 killed"),
         ({"last_run": replace(RUN, tests_failed=["a", "b"])}, "run 7: 2 tests failed (a, b)"),
+        ({"cluster": CLUSTER}, "node w2:5433 of the Citus cluster is not active"),
     ],
 )
 def test_each_broken_promise_is_a_line(broken: dict[str, object], says: str) -> None:
@@ -145,3 +150,22 @@ def test_an_empty_warehouse_breaks_its_promise_of_data(project: Project) -> None
     result = project.run("status", "--check")
 
     assert (result.status, result.out) == (1, "no candle has landed yet: run `kalshi-elt run`\n")
+
+
+def test_metrics_of_a_cluster_name_its_nodes() -> None:
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(
+            render_prometheus(replace(SOUND, cluster=CLUSTER))
+        )
+        for sample in family.samples
+    }
+
+    assert (found["kalshi_node_active", "w1:5432"], found["kalshi_node_active", "w2:5433"]) == (
+        1,
+        0,
+    )
+    assert found["kalshi_node_bytes", "w2:5433"] == 640
+    assert (found["kalshi_shards",], found["kalshi_skew", "node"]) == (2, 1.45)
+    assert ("kalshi_skew", "shard") not in found
+    assert not any("node" in name for name in render_prometheus(SOUND).split())
