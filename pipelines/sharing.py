@@ -110,7 +110,7 @@ where crawl_id = %s and loader_id <> %s and requests > 0
 
 
 @dataclass(frozen=True)
-class Crawl:
+class SharedCrawl:
     """The row of kalshi_ops.crawls."""
 
     crawl_id: int
@@ -132,10 +132,10 @@ class Crawl:
         return self.is_under_way and self.requests is not None
 
 
-def read_crawl(connection: Connection) -> Crawl | None:
+def read_crawl(connection: Connection) -> SharedCrawl | None:
     """The shared load under way, or the last one."""
     found = select(connection, READ, [*LEAD, *LOCK])
-    return Crawl(*found[0]) if found else None
+    return SharedCrawl(*found[0]) if found else None
 
 
 def asked_by(settings: LoadSettings) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def asked_by(settings: LoadSettings) -> dict[str, Any]:
     }
 
 
-def require_the_same(crawl: Crawl, settings: LoadSettings) -> None:
+def require_the_same(crawl: SharedCrawl, settings: LoadSettings) -> None:
     """Raise BusyError where the shared load under way is about something else."""
     mine = asked_by(settings)
     for name in ASKED:
