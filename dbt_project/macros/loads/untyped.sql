@@ -52,24 +52,21 @@
     {%- else -%}
         {%- set query -%}
             select distinct landed.market_ticker
-            from (
-                select
-                    landed.market_ticker,
-                    jsonb_array_length(
-                        case when jsonb_typeof(landed.payload) = 'array' then landed.payload else '[]' end
-                    ) as landed_count,
-                    count(candles.end_ts) as typed_count
-                from kalshi_raw.candlesticks as landed
-                left join {{ target.schema }}.candles
-                    on landed.market_ticker = candles.market_ticker
-                    and landed.interval_min::integer = candles.interval_min
-                    and landed.window_start < candles.end_ts
-                    and landed.window_end >= candles.end_ts
-                    and landed.fetched_at = candles.fetched_at
-                where {{ is_new_load('landed._dlt_load_id', 'candle', 'landed.market_ticker') }}
-                group by landed.market_ticker, landed.interval_min, landed.window_start, landed.window_end, landed.fetched_at, landed_count
-            ) as landed
-            where landed.landed_count > landed.typed_count
+            from kalshi_raw.candlesticks as landed
+            where
+                {{ is_new_load('landed._dlt_load_id', 'candle', 'landed.market_ticker') }}
+                -- once for each window: as a column of a join it would be unpacked for each candle
+                and jsonb_array_length(
+                    case when jsonb_typeof(landed.payload) = 'array' then landed.payload else '[]' end
+                ) > (
+                    select count(*) from {{ target.schema }}.candles
+                    where
+                        candles.market_ticker = landed.market_ticker
+                        and candles.interval_min = landed.interval_min::integer
+                        and candles.end_ts > landed.window_start
+                        and candles.end_ts <= landed.window_end
+                        and candles.fetched_at = landed.fetched_at
+                )
         {%- endset -%}
         {{ is_new_load('_dlt_load_id', 'candle', 'market_ticker') }}
         and market_ticker = {{ any_of(run_query(query).columns[0].values()) }}
