@@ -121,9 +121,14 @@ def drop_from_cluster(url: str) -> None:
     """Drop a cluster's database, of which each node has a daemon; leave one of a server that ends
     with the tests."""
     name = parse_dsn(url)["dbname"]
-    for server in _servers(url) if _nodes(url) else []:
+    for server in _servers(url) if is_cluster(url) else []:
         _execute(server, f"alter database {name} allow_connections false")
         _when_unused(server, name, f"drop database {name}")
+
+
+def is_cluster(url: str) -> bool:
+    """Whether the database is one of a Citus cluster."""
+    return bool(_nodes(url))
 
 
 def _when_unused(server: str, database: str, statement: str) -> None:

@@ -10,7 +10,7 @@ KEYED_TABLES = {
     "markets": "market_ticker",
     "candles": "market_ticker, interval_min, end_ts",
     "market_history": "market_ticker, valid_from",
-    "rejects": "entity, reject_key",
+    "rejects": "entity, market_ticker, reject_key",
     "field_drift": "entity, tier, field_path",
     "candles_1h": "market_ticker, end_ts",
     "candles_1d": "market_ticker, end_ts",

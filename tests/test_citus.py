@@ -6,13 +6,17 @@ Everything else is tested on the cluster by the tests of plain servers, as one s
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg2
 import pytest
 
+from pipelines.ops import hold_lock
+from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, new_database
 from tests.servers import CITUS_URL, NO_CITUS, drop_from_cluster
 from tests.simulator import Simulator
@@ -198,6 +202,22 @@ def test_roll_ups_are_made_on_the_shards(project: Project, view: str) -> None:
     assert "Distributed Subplan" not in found
     assert re.search(r"Task Count: [2-9]", found)
     assert "GroupAggregate" in found or "HashAggregate" in found
+
+
+@pytest.mark.parametrize(
+    "command", [("export", "--to"), ("site", "--no-docs", "--to"), ("backup",)]
+)
+def test_who_reads_everything_waits_for_the_job_and_keeps_jobs_out(
+    project: Project, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A snapshot is of one node."""
+    warehouse = open_warehouse(project.database_url, Path())
+    with ThreadPoolExecutor() as pool:
+        with hold_lock(warehouse, wait=False):
+            reading = pool.submit(project.must, *command, str(tmp_path / "out"))
+            time.sleep(3)
+            assert not reading.done()
+        reading.result(timeout=120)
 
 
 def body_for(project: Project, function: str, arguments: dict[str, str]) -> str:

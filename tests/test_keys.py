@@ -36,7 +36,7 @@ CONSTRAINTS = {
     "pk_market_history": "PRIMARY KEY (market_ticker, valid_from)",
     "pk_markets": "PRIMARY KEY (market_ticker)",
     "pk_prices_before_close": "PRIMARY KEY (market_ticker, hours_before_close)",
-    "pk_rejects": "PRIMARY KEY (entity, reject_key)",
+    "pk_rejects": "PRIMARY KEY (entity, market_ticker, reject_key)",
     "pk_series": "PRIMARY KEY (series_ticker)",
 }
 INDEXES = {
