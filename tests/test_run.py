@@ -19,6 +19,7 @@ import pytest
 from pipelines.ops import hold_lock
 from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, new_database
+from tests.servers import is_cluster
 from tests.simulator import Exchange, Simulator
 
 NOBODY = "http://127.0.0.1:1/trade-api/v2"
@@ -226,6 +227,8 @@ def test_a_transform_is_cut_off_at_the_budget_in_good_order(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The models that could not be built are built by the next run."""
+    if is_cluster(project.database_url):
+        pytest.skip("a trigger makes it slow, which a distributed table can't have")
     project.must("run", "--since", "1h")
     project.query(SLOW_CANDLES)
     monkeypatch.setattr("pipelines.run.LAST_SECONDS", 16.0)
