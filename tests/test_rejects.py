@@ -98,7 +98,7 @@ def test_what_cannot_be_typed_is_rejected_with_its_reason_and_stops_nothing(
     reasons = dict(
         project.query(
             "select reject_key, reason from kalshi.rejects where entity = 'market' "
-            "and market_ticker is not null"
+            "and market_ticker <> ''"
         )
     )
     assert reasons.keys() == {*BAD_MARKETS, "ORPHAN"}
