@@ -6,15 +6,16 @@ markets as (
 
 ),
 
-candles as (
+candles as not materialized (
 
+    -- each step looks up what it asks for
     select * from {{ ref('candles') }}
 
 ),
 
 joined_to_ends as (
 
-    select
+    {{ select_once() }}
         markets.*,
         {% for interval_min in [1, 60, 1440] -%}
         (
@@ -45,16 +46,22 @@ joined_to_newest_ends as (
 
 joined_to_newest_candles as (
 
+    -- one look-up for each market, however many candles there are
     select
         ends.*,
-        candles.yes_bid_close_dollars as candle_yes_bid_dollars,
-        candles.yes_ask_close_dollars as candle_yes_ask_dollars,
-        coalesce(candles.trade_close_dollars, candles.trade_prev_dollars) as candle_last_price_dollars
+        newest.yes_bid_close_dollars as candle_yes_bid_dollars,
+        newest.yes_ask_close_dollars as candle_yes_ask_dollars,
+        coalesce(newest.trade_close_dollars, newest.trade_prev_dollars) as candle_last_price_dollars
     from joined_to_newest_ends as ends
-    left join candles
-        on ends.market_ticker = candles.market_ticker
-        and ends.candle_interval_min = candles.interval_min
-        and ends.candle_end_ts = candles.end_ts
+    left join lateral (
+        select * from candles
+        where
+            candles.market_ticker = ends.market_ticker
+            and candles.interval_min = ends.candle_interval_min
+            and candles.end_ts = ends.candle_end_ts
+        limit 1
+    ) as newest
+        on true
 
 ),
 
