@@ -59,6 +59,7 @@ joined_to_newest_candles as (
             candles.market_ticker = ends.market_ticker
             and candles.interval_min = ends.candle_interval_min
             and candles.end_ts = ends.candle_end_ts
+        order by candles.end_ts
         limit 1
     ) as newest
         on true
