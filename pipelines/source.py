@@ -44,6 +44,11 @@ BUFFER_BYTES = 1 << 20
 """Measured: with the default of 8 kB a third of writing was system calls."""
 
 
+NO_TICKER = " "
+"""Key of a market object without a usable ticker: what a cluster spreads rows by can't be NULL, and
+dlt's COPY reads an empty text as NULL."""
+
+
 @dataclass(frozen=True)
 class RawTable:
     """A raw table: its name, its key columns, and how a row's keys are written."""
@@ -72,8 +77,7 @@ MARKETS = RawTable(
         {"name": "market_ticker", "data_type": "text"},
         {"name": "event_ticker", "data_type": "text"},
     ],
-    # a key by which rows are spread over nodes can't be NULL
-    lambda row: (row.market_ticker or "", row.event_ticker),
+    lambda row: (row.market_ticker or NO_TICKER, row.event_ticker),
 )
 SERIES = RawTable(
     "series",

@@ -109,10 +109,12 @@ rejected_markets as (
 
     select
         'market' as entity,
-        coalesce(nullif(stg_markets.market_ticker, ''), 'no key, ' || md5(stg_markets.payload::text)) as reject_key,
+        coalesce(
+            {{ key_text('stg_markets.payload', 'ticker') }}, 'no key, ' || md5(stg_markets.payload::text)
+        ) as reject_key,
         null::text as series_ticker,
         stg_markets.event_ticker,
-        coalesce(stg_markets.market_ticker, '') as market_ticker,
+        coalesce({{ key_text('stg_markets.payload', 'ticker') }}, '') as market_ticker,
         null::integer as interval_min,
         null::timestamptz as window_start,
         null::timestamptz as end_ts,

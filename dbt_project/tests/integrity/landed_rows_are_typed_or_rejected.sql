@@ -26,7 +26,8 @@ landed_objects as (
 
     select
         'market' as entity,
-        market_ticker as object_key,
+        -- blank where the object has no usable ticker
+        nullif(trim(market_ticker), '') as object_key,
         fetched_at
     from {{ source('kalshi_raw', 'markets') }}
     where {{ is_of_last_run('_dlt_load_id') }}
