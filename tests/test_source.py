@@ -17,6 +17,7 @@ from pipelines.source import (
     CANDLESTICKS,
     EVENTS,
     MARKETS,
+    NO_TICKER,
     SERIES,
     RawTable,
     kalshi_source,
@@ -153,13 +154,21 @@ def test_a_payload_of_several_lines_stays_one_row(tmp_path: Path) -> None:
 def test_a_missing_key_is_an_empty_field_and_an_empty_text_a_quoted_one(tmp_path: Path) -> None:
     """Only the first is NULL to COPY, which Python's reader can't tell apart."""
     file = tmp_path / "rows.csv"
-    rows = [MarketRow(None, None, b"{}", origin()), MarketRow("", None, b"{}", origin())]
+    rows = [MarketRow("M", None, b"{}", origin()), MarketRow("M", "", b"{}", origin())]
 
     write_csv(file, MARKETS, rows, LOAD)
 
     _, missing, empty = file.read_bytes().splitlines()
-    assert missing.startswith(b',,"{}",')
-    assert empty.startswith(b'"",,"{}",')
+    assert missing.startswith(b'"M",,"{}",')
+    assert empty.startswith(b'"M","","{}",')
+
+
+@pytest.mark.parametrize("ticker", [None, ""])
+def test_a_market_without_a_ticker_has_a_blank_one(tmp_path: Path, ticker: str | None) -> None:
+    """A cluster spreads rows by it, so it can't be NULL, as which dlt has "" read, too."""
+    (found,) = written(tmp_path, MARKETS, [MarketRow(ticker, "E", b"{}", origin())])
+
+    assert found["market_ticker"] == NO_TICKER
 
 
 def test_a_nul_in_a_key_is_replaced_as_text_can_not_hold_it(tmp_path: Path) -> None:
@@ -204,7 +213,7 @@ def test_whatever_the_rows_they_come_back(
     )
 
     assert [(row["market_ticker"], row["event_ticker"]) for row in found] == [
-        (market or "", event or "") for market, event, _, _ in rows
+        (market or NO_TICKER, event or "") for market, event, _, _ in rows
     ]
     assert [row["payload"].encode() for row in found] == payloads
 
