@@ -90,11 +90,11 @@ SHARDS = 4
 
 def create_database(server_url: str, name: str) -> str:
     """Create an empty database, on a cluster on every node of it; returns its URL."""
-    nodes = _nodes(server_url)
+    nodes = nodes_of(server_url)
     for server in _servers(server_url):
         _execute(server, f"create database {name}")
     for host, port in nodes:
-        _execute(_other(server_url, name, host, port), "create extension citus")
+        _execute(address(server_url, name, host, port), "create extension citus")
     url = server_url.rpartition("/")[0] + f"/{name}"
     if nodes:
         (host, port), *workers = nodes
@@ -128,7 +128,7 @@ def drop_from_cluster(url: str) -> None:
 
 def is_cluster(url: str) -> bool:
     """Whether the database is one of a Citus cluster."""
-    return bool(_nodes(url))
+    return bool(nodes_of(url))
 
 
 def _when_unused(server: str, database: str, statement: str) -> None:
@@ -147,7 +147,7 @@ def _when_unused(server: str, database: str, statement: str) -> None:
                 raise
 
 
-def _nodes(server_url: str) -> list[tuple[str, int]]:
+def nodes_of(server_url: str) -> list[tuple[str, int]]:
     """A cluster's nodes as they name each other, the coordinator first; none on plain Postgres."""
     with closing(psycopg2.connect(server_url)) as connection, connection.cursor() as cursor:
         cursor.execute("select to_regclass('pg_dist_node') is not null")
@@ -162,11 +162,11 @@ def _nodes(server_url: str) -> list[tuple[str, int]]:
 
 def _servers(url: str) -> list[str]:
     """Connection strings to the database `postgres` of the server, or of each node of a cluster."""
-    nodes: list[tuple[str | None, int | None]] = [*_nodes(url)]
-    return [_other(url, "postgres", host, port) for host, port in nodes or [(None, None)]]
+    nodes: list[tuple[str | None, int | None]] = [*nodes_of(url)]
+    return [address(url, "postgres", host, port) for host, port in nodes or [(None, None)]]
 
 
-def _other(url: str, database: str, host: str | None, port: int | None) -> str:
+def address(url: str, database: str, host: str | None, port: int | None) -> str:
     """The same user on another database, and another server if one is given."""
     place = {"host": host, "port": port} if host else {}
     return str(make_dsn(**{**parse_dsn(url), "dbname": database, **place}))

@@ -19,6 +19,18 @@ KEYED_TABLES = {
 }
 """Every incremental model, with its primary key."""
 
+DISTRIBUTED_TABLES = sorted(
+    [
+        *("kalshi_raw.candlesticks", "kalshi_raw.markets", "kalshi_ops.coverage"),
+        *(f"kalshi.{table}" for table, key in KEYED_TABLES.items() if "market_ticker" in key),
+    ]
+)
+REFERENCE_TABLES = [
+    *("kalshi.events", "kalshi.field_drift", "kalshi.series"),
+    *("kalshi_raw.events", "kalshi_raw.series"),
+]
+"""How all of them lie on a Citus cluster."""
+
 NEVER_FILLED = ("series", "prices_before_close")
 """What tests land themselves has no series, and no settled market that was asked for before."""
 
@@ -32,3 +44,13 @@ def typed_rows(project: Project) -> dict[str, list[tuple[Any, ...]]]:
         )
         for table, keys in KEYED_TABLES.items()
     }
+
+
+def layout(project: Project) -> dict[str, list[str]]:
+    """Our tables on the cluster by kind, without partitions."""
+    found = project.query(
+        "select citus_table_type, array_agg(table_name::text order by table_name::text) "
+        "from citus_tables where not exists "
+        "(select from pg_inherits where inhrelid = table_name) group by 1"
+    )
+    return dict(found)

@@ -20,32 +20,13 @@ from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, new_database
 from tests.servers import CITUS_URL, NO_CITUS, drop_from_cluster
 from tests.simulator import Simulator
+from tests.tables import DISTRIBUTED_TABLES, REFERENCE_TABLES, layout
 
 pytestmark = [
     pytest.mark.citus,
     pytest.mark.skipif(CITUS_URL is None, reason=NO_CITUS),
 ]
 
-DISTRIBUTED = {
-    "kalshi_raw.markets",
-    "kalshi_raw.candlesticks",
-    "kalshi_ops.coverage",
-    "kalshi.markets",
-    "kalshi.market_history",
-    "kalshi.candles",
-    "kalshi.rejects",
-    "kalshi.candles_1h",
-    "kalshi.candles_1d",
-    "kalshi.candles_1d_utc",
-    "kalshi.prices_before_close",
-}
-REFERENCE = {
-    "kalshi_raw.series",
-    "kalshi_raw.events",
-    "kalshi.series",
-    "kalshi.events",
-    "kalshi.field_drift",
-}
 EVENT = "KXPRESPERSON-28"
 MARKET = "KXPRESPERSON-28-JVAN"
 
@@ -93,16 +74,13 @@ def subplans_that_read(found: str, table: str) -> list[str]:
 
 
 def test_tables_lie_by_market_or_whole_on_each_node(project: Project) -> None:
-    laid_out = project.query(
-        "select citus_table_type, table_name::text, distribution_column, colocation_id "
-        "from citus_tables where not (table_name in (select inhrelid::regclass from pg_inherits))"
+    by_market = project.query(
+        "select distinct distribution_column, colocation_id from citus_tables "
+        "where citus_table_type = 'distributed'"
     )
-    by_market = [row for row in laid_out if row[0] == "distributed"]
 
-    assert {name for _, name, _, _ in by_market} == DISTRIBUTED
-    assert {column for _, _, column, _ in by_market} == {"market_ticker"}
-    assert len({colocation for *_, colocation in by_market}) == 1
-    assert {name for kind, name, _, _ in laid_out if kind == "reference"} == REFERENCE
+    assert layout(project) == {"distributed": DISTRIBUTED_TABLES, "reference": REFERENCE_TABLES}
+    assert [column for column, _ in by_market] == ["market_ticker"]
 
 
 def test_candles_are_partitioned_by_month_on_every_shard(project: Project) -> None:
@@ -220,8 +198,9 @@ def test_who_reads_everything_waits_for_the_job_and_keeps_jobs_out(
         reading.result(timeout=120)
 
 
-def body_for(project: Project, function: str, arguments: dict[str, str]) -> str:
-    """The query in a function, for given arguments."""
+def body_for(project: Project, function: str, **arguments: str) -> str:
+    """The query in a function, for five-minute periods of the last three hours."""
+    arguments |= {"minutes": "5", "since": "(now() - interval '3 hours')", "until": "now()"}
     ((source,),) = project.query("select prosrc from pg_proc where oid = %s::regproc", function)
     query = source.partition("return query")[2].rpartition(";")[0]
     for name, value in arguments.items():
@@ -230,26 +209,16 @@ def body_for(project: Project, function: str, arguments: dict[str, str]) -> str:
 
 
 def test_a_markets_filled_candles_are_one_task_on_its_node(project: Project) -> None:
-    arguments = {
-        "ticker": f"'{MARKET}'::text",
-        "minutes": "5",
-        "since": "(now() - interval '3 hours')",
-        "until": "now()",
-    }
-    found = plan(project, body_for(project, "kalshi.candles_filled", arguments))
+    body = body_for(project, "kalshi.candles_filled", ticker=f"'{MARKET}'::text")
+    found = plan(project, body)
 
     assert "Task Count: 1" in found
     assert "Distributed Subplan" not in found
 
 
 def test_event_probabilities_bring_markets_and_prices_but_no_candles(project: Project) -> None:
-    arguments = {
-        "event": f"'{EVENT}'::text",
-        "minutes": "5",
-        "since": "(now() - interval '3 hours')",
-        "until": "now()",
-    }
-    found = plan(project, body_for(project, "kalshi.event_probabilities", arguments))
+    body = body_for(project, "kalshi.event_probabilities", event=f"'{EVENT}'::text")
+    found = plan(project, body)
 
     assert "candles_20" not in found
     assert "Function Scan on candles_filled" in found

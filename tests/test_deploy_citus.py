@@ -16,17 +16,17 @@ from typing import Any
 import psycopg2
 import pytest
 import yaml
-from psycopg2.extensions import make_dsn, parse_dsn
 
 from pipelines.embedded import client_program
 from pipelines.paths import PROJECT_ROOT
+from tests import servers
+from tests.servers import CITUS_URL, NO_CITUS, nodes_of
 
 FOLDER = PROJECT_ROOT / "deploy" / "citus"
 SCRIPT = FOLDER / "register.sql"
 WORKFLOW = PROJECT_ROOT / ".github" / "workflows" / "citus.yml"
 SITE = PROJECT_ROOT / ".github" / "workflows" / "site.yml"
 
-CITUS_URL = os.environ.get("CITUS_URL", "")
 DATABASE = f"test_register_{os.getpid()}"
 
 NODES = ("coordinator", "worker1", "worker2")
@@ -184,12 +184,8 @@ def nodes() -> Iterator[list[tuple[str, int]]]:
     """A new database on every node of the cluster, which don't know each other in it; the
     coordinator comes first."""
     if not CITUS_URL:
-        pytest.skip("CITUS_URL names no Citus coordinator")
-    found = query(
-        CITUS_URL,
-        "select nodename, nodeport from pg_dist_node where noderole = 'primary' "
-        "order by groupid, nodeid",
-    )
+        pytest.skip(NO_CITUS)
+    found = nodes_of(CITUS_URL)
     for host, port in found:
         query(address(host, port, "postgres"), f"create database {DATABASE}")
     for host, port in found[1:]:
@@ -208,8 +204,7 @@ def query(url: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 def address(host: str, port: int, database: str = DATABASE) -> str:
-    place = {"host": host, "port": port, "dbname": database}
-    return make_dsn(**{**parse_dsn(CITUS_URL), **place})
+    return servers.address(str(CITUS_URL), database, host, port)
 
 
 def register(
@@ -293,12 +288,13 @@ def test_a_worker_that_can_not_be_reached_is_named_and_none_is_added(
 def test_a_new_worker_gets_its_share_by_the_readmes_statements(
     nodes: list[tuple[str, int]],
 ) -> None:
-    """A raw table has no key, which Citus asks for unless it is told otherwise."""
+    """With a table as the raw ones are laid out: without a key, told apart by whole rows."""
     coordinator, *workers = nodes
     register(nodes, workers[0])
     there = address(*coordinator)
     query(there, "create table raw (market_ticker text not null, payload jsonb)")
     query(there, "select create_distributed_table('raw', 'market_ticker', shard_count => 4)")
+    query(there, "alter table raw replica identity full")
     query(there, "insert into raw select number::text, '{}' from generate_series(1, 100) as number")
 
     host, port = workers[1]

@@ -24,7 +24,7 @@ from tests.conftest import Project, new_database
 from tests.landing import Landing, Window, candle, event, land, market
 from tests.servers import CITUS_URL, NO_CITUS, drop_from_cluster
 from tests.simulator import Simulator
-from tests.tables import KEYED_TABLES, typed_rows
+from tests.tables import DISTRIBUTED_TABLES, REFERENCE_TABLES, layout, typed_rows
 from tests.world import World, world_at_noon
 
 pytestmark = [pytest.mark.citus, pytest.mark.skipif(not CITUS_URL, reason=NO_CITUS)]
@@ -32,18 +32,6 @@ pytestmark = [pytest.mark.citus, pytest.mark.skipif(not CITUS_URL, reason=NO_CIT
 SOON = 60.0
 
 NUMBERS = itertools.count(1)
-
-REFERENCE_TABLES = [
-    *("kalshi.events", "kalshi.field_drift", "kalshi.series"),
-    *("kalshi_raw.events", "kalshi_raw.series"),
-]
-DISTRIBUTED_TABLES = sorted(
-    [
-        *("kalshi_raw.candlesticks", "kalshi_raw.markets", "kalshi_ops.coverage"),
-        *(f"kalshi.{table}" for table, key in KEYED_TABLES.items() if "market_ticker" in key),
-        "kalshi.rejects",
-    ]
-)
 
 ROWS = (
     "kalshi_raw.candlesticks",
@@ -88,16 +76,6 @@ def everything(project: Project) -> Everything:
             list(SCHEMAS),
         ),
     )
-
-
-def layout(project: Project) -> dict[str, list[str]]:
-    """Our tables on the cluster by kind, without partitions."""
-    found = project.query(
-        "select citus_table_type, array_agg(table_name::text order by table_name::text) "
-        "from citus_tables where not exists "
-        "(select from pg_inherits where inhrelid = table_name) group by 1"
-    )
-    return dict(found)
 
 
 @contextmanager
