@@ -128,20 +128,24 @@ where inhparent = to_regclass('kalshi.candles')
 order by 1
 """
 
-SIZES = """
+IS_PART = """
+relkind = 'r'
+and (
+    oid = to_regclass(%(table)s)
+    or oid in (select relid from pg_partition_tree(to_regclass(%(table)s)))
+)
+"""
+"""Of pg_class: the table that has rows, or its partitions."""
+
+SIZES = f"""
 select
     coalesce(sum(greatest(reltuples, 0)), 0)::bigint,
     coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
 from pg_class
-where
-    relkind = 'r'
-    and (
-        oid = to_regclass(%(table)s)
-        or oid in (select relid from pg_partition_tree(to_regclass(%(table)s)))
-    )
+where {IS_PART}
 """
 
-DISTRIBUTED_SIZES = """
+DISTRIBUTED_SIZES = f"""
 with
 
 relations as (
@@ -151,12 +155,7 @@ relations as (
         reltuples,
         oid in (select logicalrelid from pg_dist_partition) as is_distributed
     from pg_class
-    where
-        relkind = 'r'
-        and (
-            oid = to_regclass(%(table)s)
-            or oid in (select relid from pg_partition_tree(to_regclass(%(table)s)))
-        )
+    where {IS_PART}
 
 ),
 

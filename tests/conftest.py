@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 
 from pipelines.cli import main
+from pipelines.embedded import EmbeddedServer
 from tests.servers import (
     CITUS_URL,
     POSTGRES_15,
@@ -115,6 +116,15 @@ def server_url(
             yield stack.enter_context(postgres_15())
         else:
             pytest.skip(f"no PostgreSQL 15 on this machine ({POSTGRES_15})")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """An embedded server of the file's own, whose tests may break it."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("pg"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -167,14 +167,6 @@ def frozen() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path_factory.mktemp("pg"))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def project(server: EmbeddedServer, frozen: Simulator, dbt_work: Path) -> Project:
     return Project(new_database(server.start()), frozen, dbt_work)

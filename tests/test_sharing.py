@@ -206,14 +206,6 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    server = EmbeddedServer(tmp_path_factory.mktemp("pg"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def exchange() -> Exchange:
     return Exchange.generate(
         events=20, markets_per_event=9, multivariate=3, pace="quiet", clock=lambda: FROZEN

@@ -81,8 +81,8 @@
 
 
 {#
-    Statements that make what is missing of the table, its columns, constraints and indexes. The catalog is asked first, as
-    even `add column if not exists` locks out readers for a moment.
+    Statements that make what is missing of the table, its columns, constraints and indexes. The
+    catalog is asked first, as even `add column if not exists` locks out readers for a moment.
 #}
 {% macro keyed_table_ddl(relation) %}
     {%- set rendered = adapter.render_raw_columns_constraints(raw_columns=model['columns']) -%}
