@@ -2,9 +2,10 @@
 
 import argparse
 import contextlib
+import csv
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +18,9 @@ from bench.server import BenchServer
 from bench.workspace import Database, server, settled
 from pipelines.land import Lander
 from pipelines.ops import hold_lock
-from pipelines.plan import CandleRequest, batched
+from pipelines.plan import CandleRequest
 from pipelines.records import WindowRow
-from pipelines.settings import LoadSettings
-from pipelines.source import CANDLESTICKS, write_csv
+from pipelines.source import CANDLESTICKS
 
 TABLE = "kalshi_raw.candlesticks"
 FLOOR = "bench.candlesticks"
@@ -30,12 +30,6 @@ TARGET = 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", type=float, default=0.05, help="fraction of an exchange day")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument(
-        "--package",
-        type=int,
-        default=LoadSettings.requests_per_package,
-        help="requests whose rows land together; default: the loader's",
-    )
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     given = _prepare(size)
     print(
         f"{given.candles:,} candles in {len(given.rows):,} windows of {len(given.requests):,} "
-        f"requests, {arguments.package} requests a package"
+        "requests"
     )
     with server(arguments.server) as postgres:
         database = postgres.database("bench")
@@ -76,24 +70,20 @@ def _compare(database: Database, given: Given, arguments: argparse.Namespace) ->
     lander = Lander(database.warehouse())
     with hold_lock(database.warehouse(), wait=True) as connection:
         lander.create_tables(connection)
-    csv = database.work / "candlesticks.csv"
-    write_csv(csv, CANDLESTICKS, given.rows, "bench")
+    plain = database.work / "candlesticks.csv"
+    _write_plain(plain, given.rows)
     _make_floor(database)
-    packages = list(batched(given.rows, arguments.package * 100))
     costs: list[str] = []
     with BenchServer(given.exchange.size, now=int(time.time())) as exchange:
         found = alternate(
             {
-                "COPY": lambda: _copy(database, csv, given),
-                "one package": lambda: _land(database, lander, [given.rows], given),
-                "loader's packages": lambda: _land(database, lander, packages, given),
-                "through HTTP": lambda: _through_http(
-                    database, exchange, given, arguments.package, costs
-                ),
+                "COPY": lambda: _copy(database, plain, given),
+                "rows at hand": lambda: _land(database, lander, given),
+                "through HTTP": lambda: _through_http(database, exchange, given, costs),
             },
             arguments.rounds,
         )
-    csv.unlink()
+    plain.unlink()
     _report(found, costs)
 
 
@@ -134,9 +124,20 @@ def _emptied(database: Database, table: str) -> Iterator[None]:
     yield
 
 
-def _copy(database: Database, csv: Path, given: Given) -> float:
+def _write_plain(file: Path, rows: list[WindowRow]) -> None:
+    """The rows as one would give them to COPY: CSV by Python's own writer."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow([column["name"] for column in CANDLESTICKS.columns])
+        for row in rows:
+            keys = (row.market_ticker, row.interval_min, row.window_start, row.window_end)
+            origin = (row.origin.endpoint, row.origin.tier, row.origin.fetched_at)
+            writer.writerow((*keys, row.payload.decode(), "f", *origin, "bench"))
+
+
+def _copy(database: Database, plain: Path, given: Given) -> float:
     """One stream of COPY; candles/s."""
-    with _emptied(database, FLOOR), csv.open("rb") as file, database.connect() as connection:
+    with _emptied(database, FLOOR), plain.open("rb") as file, database.connect() as connection:
         started = time.monotonic()
         with connection.cursor() as cursor:
             cursor.copy_expert(f"copy {FLOOR} from stdin (format csv, header true)", file)
@@ -145,21 +146,18 @@ def _copy(database: Database, csv: Path, given: Given) -> float:
     return given.candles / seconds
 
 
-def _land(
-    database: Database, lander: Lander, packages: Sequence[Sequence[WindowRow]], given: Given
-) -> float:
+def _land(database: Database, lander: Lander, given: Given) -> float:
     """The loader's landing of rows that are there already; candles/s."""
     with _emptied(database, TABLE):
         started = time.monotonic()
-        for package in packages:
-            land_rows(lander, package)
+        land_rows(lander, given.rows)
         seconds = time.monotonic() - started
     _check(database, TABLE, given)
     return given.candles / seconds
 
 
 def _through_http(
-    database: Database, exchange: BenchServer, given: Given, package: int, costs: list[str]
+    database: Database, exchange: BenchServer, given: Given, costs: list[str]
 ) -> float:
     """The loader's fetching and landing; candles/s."""
     with _emptied(database, TABLE):
@@ -167,7 +165,7 @@ def _through_http(
         before = time.process_time(), cpu_seconds(exchange.pid), database.server_cpu()
         started = time.monotonic()
         with contextlib.redirect_stderr(io.StringIO()):
-            land_through_http(database.warehouse(), exchange.url, given.requests, package)
+            land_through_http(database.warehouse(), exchange.url, given.requests)
         seconds = time.monotonic() - started
         after = time.process_time(), cpu_seconds(exchange.pid), database.server_cpu()
     own, theirs, postgres = (end - begin for begin, end in zip(before, after, strict=True))

@@ -71,13 +71,9 @@ def land_listing(lander: Lander, exchange: Exchange, fetched_at: datetime) -> No
     )
 
 
-def land_through_http(
-    warehouse: Warehouse, api_url: str, requests: list[CandleRequest], per_package: int
-) -> None:
+def land_through_http(warehouse: Warehouse, api_url: str, requests: list[CandleRequest]) -> None:
     """Fetch and land requests that are planned already, as `load` does, and count the coverage."""
-    settings = load_settings(
-        {"api_url": api_url, "rate": 100_000.0, "requests_per_package": per_package}
-    )
+    settings = load_settings({"api_url": api_url, "rate": 100_000.0})
     wanted = TimeRange(requests[0].start, requests[0].end)
     with hold_lock(warehouse, wait=True) as connection:
         context = make_context(settings, wanted, warehouse, connection)

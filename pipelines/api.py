@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 import requests
@@ -188,12 +189,7 @@ class KalshiApi:
         self._pace.wait()
         seconds = min(self._timeout, self._require_time())
         try:
-            with self._session().get(
-                self.base_url + path,
-                params=params,
-                timeout=(min(CONNECT_SECONDS, seconds), seconds),
-                stream=True,
-            ) as response:
+            with self._send(path, params, seconds) as response:
                 if response.status_code != 200:
                     self._count(str(response.status_code))
                     raise self._refusal(path, response)
@@ -239,11 +235,23 @@ class KalshiApi:
         with self._lock:
             self.outcomes[outcome] += 1
 
-    def _session(self) -> requests.Session:
-        """A session for each thread: they keep connections open, but are not made to be shared."""
-        session: requests.Session | None = getattr(self._threads, "session", None)
-        if session is None:
-            session = self._threads.session = requests.Session()
+    def _send(self, path: str, params: Params, seconds: float) -> requests.Response:
+        session, prepared = self._session()
+        request = prepared.copy()
+        # a list's commas stay as they are: escaped, a hundred tickers cost more than the rest
+        request.url = f"{str(prepared.url).removesuffix('/')}{path}?{urlencode(params, safe=',')}"
+        return session.send(
+            request,
+            timeout=(min(CONNECT_SECONDS, seconds), seconds),
+            stream=True,
+            proxies=session.proxies,
+        )
+
+    def _session(self) -> tuple[requests.Session, requests.PreparedRequest]:
+        """A session for each thread, as they keep connections open but are not made to be shared;
+        and the request that all of its requests are copies of, which halves what they cost."""
+        if not hasattr(self._threads, "session"):
+            session = requests.Session()
             # without it titles may come in the language of the machine (API.md 1)
             session.headers["Accept-Language"] = "en"
             # proxies and certificates of the environment are read once, not for each request
@@ -251,7 +259,10 @@ class KalshiApi:
             settings = session.merge_environment_settings(self.base_url, {}, None, None, None)
             session.proxies, session.verify = settings["proxies"], settings["verify"]
             session.trust_env = False
-        return session
+            prepared = session.prepare_request(requests.Request("GET", self.base_url))
+            self._threads.session = session, prepared
+        found: tuple[requests.Session, requests.PreparedRequest] = self._threads.session
+        return found
 
     def _failure(
         self, path: str, error: requests.RequestException, seconds: float

@@ -21,9 +21,6 @@ COLUMN = "market_ticker"
 ANCHOR = f"{RAW_SCHEMA}.candlesticks"
 """The table that all the others lie beside; once it is distributed the warehouse is."""
 
-KEYS = {f"{TYPED_SCHEMA}.rejects": ("entity", COLUMN, "reject_key")}
-"""Primary keys that were made without the column before there was this layout."""
-
 SEQUENTIAL = "set local citus.multi_shard_modify_mode = 'sequential'"
 """One connection to each node: what Citus asks for where a key refers to a reference table."""
 
@@ -387,11 +384,6 @@ def _fit(table: Table) -> list[str]:
         found.append(f"alter table {table.name} alter column {COLUMN} type text")
     if table.has_column and table.is_nullable:
         found.append(f"update {table.name} set {COLUMN} = '' where {COLUMN} is null")
-    if table.has_column and table.key and COLUMN not in table.key:
-        key = f"pk_{table.table}"
-        columns = ", ".join(KEYS.get(table.name, (COLUMN, *table.key)))
-        found.append(f"alter table {table.name} drop constraint {key}")
-        found.append(f"alter table {table.name} add constraint {key} primary key ({columns})")
     return found
 
 

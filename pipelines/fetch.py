@@ -280,13 +280,15 @@ def fetch_candles(api: KalshiApi, request: CandleRequest) -> Iterator[WindowRow 
     except ApiError as error:
         yield from (Problem(f"candles of {ticker}", str(error)) for ticker in request.tickers)
         return
+    start = datetime.fromtimestamp(request.start, UTC)
+    end = datetime.fromtimestamp(request.end, UTC)
     for ticker in request.tickers:
         if ticker in answered:
             yield WindowRow(
                 market_ticker=ticker,
                 interval_min=request.interval_min,
-                window_start=datetime.fromtimestamp(request.start, UTC),
-                window_end=datetime.fromtimestamp(request.end, UTC),
+                window_start=start,
+                window_end=end,
                 payload=answered[ticker],
                 origin=origin,
             )

@@ -13,6 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.pipeline import Pipeline
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from pipelines.destination import FORMAT, postgres_binary
 from pipelines.distribution import lay_out
 from pipelines.errors import RefusedError, WarehouseError, first_line
 from pipelines.source import STAGING, kalshi_source
@@ -62,7 +63,8 @@ class Lander:
         _mend_folders(warehouse.work_folder / PIPELINE)
         self._pipeline = dlt.pipeline(
             pipeline_name=PIPELINE,
-            destination=dlt.destinations.postgres(
+            destination=postgres_binary(
+                destination_name="postgres",
                 credentials=_credentials(warehouse.acting_as(LOADER_ROLE), application),
                 # a unique index on raw rows would make a repeated package fail for ever
                 create_indexes=False,
@@ -142,7 +144,7 @@ class Lander:
             if source is None:
                 info = self._pipeline.run()
             else:
-                info = self._pipeline.run(source, loader_file_format="csv")
+                info = self._pipeline.run(source, loader_file_format=FORMAT)
             if info is not None:
                 info.raise_on_failed_jobs()
         except PipelineStepFailed as error:
@@ -246,6 +248,8 @@ def _credentials(warehouse: Warehouse, application: str) -> PostgresCredentials:
     credentials.host = "localhost" if is_socket else warehouse.host
     credentials.port = warehouse.port
     credentials.database = warehouse.dbname
+    # in which texts stand in the files
+    credentials.client_encoding = "utf8"
     credentials.query = {
         **warehouse.parameters,
         "application_name": application,

@@ -753,7 +753,8 @@ def test_a_thread_asks_over_one_connection_again_and_again() -> None:
         api = client(server.url)
         for _ in range(3):
             assert api.get("/x", {}, dict) == {}
-        api._session().close()
+        session, _ = api._session()
+        session.close()
 
     assert len(server.requests) == 3
     assert server.connections == 1

@@ -190,8 +190,7 @@ VERDICT = r"^(\S.*): [\d.,-]+ .+ \| target [<>]= [\d.]+ \| (?:met|MISSED)$"
 @pytest.mark.slow
 def test_landing_runs() -> None:
     assert verdicts("landing", "--part", "0.001", "--rounds", "1") == [
-        "landing, one package",
-        "landing, loader's packages",
+        "landing, rows at hand",
         "landing, through HTTP",
     ]
 

@@ -21,7 +21,6 @@ RAW_CANDLES = Table(
 )
 RAW_MARKETS = Table("kalshi_raw", "markets", 3, True, False, True, ())
 EVENTS = Table("kalshi", "events", 4, False, False, False, ("event_ticker",))
-OLD_REJECTS = Table("kalshi", "rejects", 5, True, False, True, ("entity", "reject_key"))
 
 
 @contextmanager
@@ -75,13 +74,9 @@ def test_what_citus_gives_no_shard_is_given_again() -> None:
 
 
 def test_columns_are_made_fit_first() -> None:
-    assert Plan((RAW_CANDLES, RAW_MARKETS, OLD_REJECTS)).before[1:] == [
+    assert Plan((RAW_CANDLES, RAW_MARKETS)).before[1:] == [
         "alter table kalshi_raw.candlesticks alter column market_ticker type text",
         "update kalshi_raw.markets set market_ticker = '' where market_ticker is null",
-        "update kalshi.rejects set market_ticker = '' where market_ticker is null",
-        "alter table kalshi.rejects drop constraint pk_rejects",
-        "alter table kalshi.rejects add constraint pk_rejects "
-        "primary key (entity, market_ticker, reject_key)",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Rows as CSV for COPY."""
+"""Rows as files for COPY."""
 
 import csv
 import json
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,9 +22,10 @@ from pipelines.source import (
     SERIES,
     RawTable,
     kalshi_source,
-    write_csv,
+    write_rows,
 )
 from tests.conftest import Project
+from tests.copy_reader import read_rows
 from tests.landing import Landing, land
 
 FETCHED = datetime(2026, 11, 22, 14, 30, 35, 123_456, tzinfo=UTC)
@@ -34,18 +36,17 @@ def origin(endpoint: str = "/events") -> Origin:
     return Origin(endpoint, "live", FETCHED)
 
 
-def written(folder: Path, table: RawTable, rows: Iterable[Any]) -> list[dict[str, str]]:
-    """Rows written and read back with Python's own CSV reader."""
-    file = folder / "rows.csv"
+def written(folder: Path, table: RawTable, rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Rows written and read back: texts, numbers and times as Python's, payloads as bytes."""
+    file = folder / "rows"
     expected = list(rows)
-    count = write_csv(file, table, iter(expected), LOAD)
-    with file.open(encoding="utf-8", newline="") as lines:
-        found = list(csv.DictReader(lines, strict=True))
+    count = write_rows(file, table, iter(expected), LOAD)
+    found = read_rows(file, {str(one["name"]): str(one["data_type"]) for one in table.columns})
     assert count == len(expected) == len(found)
     return found
 
 
-# write_csv
+# write_rows
 
 
 def test_an_event_row_has_its_key_its_payload_and_where_it_came_from(tmp_path: Path) -> None:
@@ -54,11 +55,11 @@ def test_an_event_row_has_its_key_its_payload_and_where_it_came_from(tmp_path: P
     assert written(tmp_path, EVENTS, [row]) == [
         {
             "event_ticker": "KXPRESPERSON-28",
-            "payload": '{"title":"Who?"}',
-            "is_sanitized": "f",
+            "payload": b'{"title":"Who?"}',
+            "is_sanitized": False,
             "endpoint": "/events",
             "tier": "live",
-            "fetched_at": "2026-11-22T14:30:35.123456+00:00",
+            "fetched_at": FETCHED,
             "_dlt_load_id": LOAD,
         }
     ]
@@ -79,7 +80,7 @@ def test_a_series_row_has_its_own_key_alone(tmp_path: Path) -> None:
     (found,) = written(tmp_path, SERIES, [row])
 
     assert found["series_ticker"] == "KXPRESPERSON"
-    assert found["payload"] == '{"ticker":"KXPRESPERSON"}'
+    assert found["payload"] == b'{"ticker":"KXPRESPERSON"}'
     assert found["endpoint"] == "/series"
     assert "event_ticker" not in found
 
@@ -100,19 +101,13 @@ def test_a_window_row_has_its_interval_and_its_bounds(tmp_path: Path) -> None:
     (found,) = written(tmp_path, CANDLESTICKS, [row])
 
     assert found["market_ticker"] == "E-M"
-    assert found["interval_min"] == "1440"
-    assert datetime.fromisoformat(found["window_start"]) == start
-    assert datetime.fromisoformat(found["window_end"]) == end
-    assert found["payload"] == "[]"
+    assert found["interval_min"] == 1440
+    assert (found["window_start"], found["window_end"]) == (start, end)
+    assert found["payload"] == b"[]"
 
 
-def test_no_rows_make_a_file_with_a_header_alone(tmp_path: Path) -> None:
-    file = tmp_path / "rows.csv"
-
-    assert write_csv(file, EVENTS, [], LOAD) == 0
-
-    columns = [str(column["name"]) for column in EVENTS.columns]
-    assert file.read_text() == ",".join(columns) + "\n"
+def test_no_rows_make_a_file_without_rows(tmp_path: Path) -> None:
+    assert written(tmp_path, EVENTS, []) == []
 
 
 TEXTS = [
@@ -148,24 +143,18 @@ def test_a_payload_of_several_lines_stays_one_row(tmp_path: Path) -> None:
 
     (found,) = written(tmp_path, EVENTS, [EventRow("E", payload, origin())])
 
-    assert found["payload"].encode() == payload
+    assert found["payload"] == payload
 
 
-def test_a_missing_key_is_an_empty_field_and_an_empty_text_a_quoted_one(tmp_path: Path) -> None:
-    """Only the first is NULL to COPY, which Python's reader can't tell apart."""
-    file = tmp_path / "rows.csv"
+def test_a_missing_key_is_null_and_an_empty_text_is_none(tmp_path: Path) -> None:
     rows = [MarketRow("M", None, b"{}", origin()), MarketRow("M", "", b"{}", origin())]
 
-    write_csv(file, MARKETS, rows, LOAD)
-
-    _, missing, empty = file.read_bytes().splitlines()
-    assert missing.startswith(b'"M",,"{}",')
-    assert empty.startswith(b'"M","","{}",')
+    assert [row["event_ticker"] for row in written(tmp_path, MARKETS, rows)] == [None, ""]
 
 
 @pytest.mark.parametrize("ticker", [None, ""])
-def test_a_market_without_a_ticker_has_a_blank_one(tmp_path: Path, ticker: str | None) -> None:
-    """A cluster spreads rows by it, so it can't be NULL, as which dlt has "" read, too."""
+def test_a_market_without_a_ticker_has_an_empty_one(tmp_path: Path, ticker: str | None) -> None:
+    """A cluster spreads rows by it, so it can't be NULL."""
     (found,) = written(tmp_path, MARKETS, [MarketRow(ticker, "E", b"{}", origin())])
 
     assert found["market_ticker"] == NO_TICKER
@@ -183,7 +172,7 @@ def test_a_payload_that_had_to_be_changed_is_marked(tmp_path: Path) -> None:
 
     found = written(tmp_path, EVENTS, rows)
 
-    assert [row["is_sanitized"] for row in found] == ["t", "f"]
+    assert [row["is_sanitized"] for row in found] == [True, False]
 
 
 keys = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -213,15 +202,15 @@ def test_whatever_the_rows_they_come_back(
     )
 
     assert [(row["market_ticker"], row["event_ticker"]) for row in found] == [
-        (market or NO_TICKER, event or "") for market, event, _, _ in rows
+        (market or NO_TICKER, event) for market, event, _, _ in rows
     ]
-    assert [row["payload"].encode() for row in found] == payloads
+    assert [row["payload"] for row in found] == payloads
 
 
 def test_a_full_file_ends_after_the_row_that_filled_it(tmp_path: Path) -> None:
     rows = iter([EventRow(f"E{number}", b"{}", origin()) for number in range(3)])
 
-    counts = [write_csv(tmp_path / "rows.csv", EVENTS, rows, LOAD, 1) for _ in range(4)]
+    counts = [write_rows(tmp_path / "rows", EVENTS, rows, LOAD, 1) for _ in range(4)]
 
     assert counts == [1, 1, 1, 0]
 
@@ -243,6 +232,30 @@ def test_a_load_of_several_files_has_every_row_once(
     assert project.query("select count(distinct _dlt_load_id) from kalshi_raw.markets") == [
         (min(rows, 1),)
     ]
+
+
+def test_a_file_that_an_earlier_version_wrote_as_csv_lands(project: Project) -> None:
+    def write_csv(
+        file: Path, table: RawTable, rows: Iterable[MarketRow], load_id: str, _: float
+    ) -> int:
+        names = [str(column["name"]) for column in table.columns]
+        found = list(rows)
+        with file.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(names)
+            for row in found:
+                keys = (row.market_ticker, row.event_ticker, row.payload.decode(), "f")
+                source = row.origin
+                writer.writerow((*keys, source.endpoint, source.tier, source.fetched_at, load_id))
+        return len(found)
+
+    with patch("pipelines.source.write_rows", write_csv):
+        land(project, Landing(markets=[{"ticker": "OLD", "title": 'a "b"'}]))
+    land(project, Landing(markets=[{"ticker": "NEW"}]))
+
+    assert project.query(
+        "select market_ticker, payload ->> 'title' from kalshi_raw.markets order by 1"
+    ) == [("NEW", None), ("OLD", 'a "b"')]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ landed_objects as (
 
     select
         'market' as entity,
-        -- blank where the object has no usable ticker
+        -- empty where the object has no usable ticker
         nullif(trim(market_ticker), '') as object_key,
         fetched_at
     from {{ source('kalshi_raw', 'markets') }}
