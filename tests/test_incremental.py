@@ -2,12 +2,18 @@
 
 import json
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 
 from tests.conftest import Project
-from tests.landing import Landing, Window, candle, event, land, market
+from tests.landing import START, Landing, Window, candle, event, land, market
+from tests.servers import is_cluster
 from tests.tables import KEYED_TABLES, NEVER_FILLED, typed_rows
 
 EVENTS = ("E1", "E2", "E3")
@@ -48,6 +54,63 @@ def test_any_order_of_answers_gives_the_same_rows_as_a_full_refresh(
     for table in KEYED_TABLES:
         assert _only_in(refreshed[table], incremental[table]) == [], table
         assert _only_in(incremental[table], refreshed[table]) == [], table
+
+
+def test_candles_where_there_were_none_are_inserted_without_looking_for_conflicts(
+    project: Project,
+) -> None:
+    def looked_for_conflicts() -> bool:
+        (statement,) = (project.work / "target" / "run").rglob("core/candles.sql")
+        return "on conflict" in statement.read_text()
+
+    if is_cluster(project.database_url):
+        pytest.skip("a cluster always looks")
+    parents = {"events": [event("E1")], "markets": [market("M1", "E1"), market("M2", "E1")]}
+    land(project, Landing(**parents, windows=[Window("M1", [candle(1)])]))
+    project.must("dbt", "run")
+    assert not looked_for_conflicts()
+
+    land(project, Landing(minute=1, windows=[Window("M2", [candle(1)])]))
+    project.must("dbt", "run")
+    assert not looked_for_conflicts()
+
+    again = [Window("M1", [candle(1, open_interest_fp="20.00")]), Window("M2", [candle(2)])]
+    land(project, Landing(minute=2, windows=again))
+    project.must("dbt", "run")
+    assert looked_for_conflicts()
+    assert project.query(
+        "select market_ticker, extract(minute from end_ts)::int, open_interest from kalshi.candles "
+        "order by 1, 2"
+    ) == [("M1", 1, 20), ("M2", 1, 10), ("M2", 2, 10)]
+
+
+def test_of_two_builds_at_once_the_second_meets_what_the_first_wrote(project: Project) -> None:
+    if is_cluster(project.database_url):
+        pytest.skip("a cluster always looks for conflicts")
+    land(project, Landing(events=[event("E1")], markets=[market("M1", "E1")]))
+    project.must("dbt", "run")
+    land(project, Landing(minute=1, windows=[Window("M1", [candle(1)])]))
+    with (
+        closing(psycopg2.connect(project.database_url)) as first,
+        first.cursor() as cursor,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        cursor.execute("select pg_advisory_xact_lock(hashtext('kalshi.candles'))")
+        cursor.execute(
+            "insert into kalshi.candles "
+            "(market_ticker, interval_min, end_ts, volume, volume_fp, fetched_at, created_at) "
+            "values ('M1', 1, %s, 0, 0, %s, now())",
+            [START + timedelta(minutes=1), START],
+        )
+        second = beside.submit(project.must, "dbt", "run", "-s", "candles")
+        waits = "select pid from pg_stat_activity where wait_event = 'advisory'"
+        while not project.query(waits) and not second.done():
+            time.sleep(0.1)
+        assert not second.done()
+        first.commit()
+        second.result()
+
+    assert project.query("select open_interest from kalshi.candles") == [(10,)]
 
 
 def _only_in(rows: list[Any], others: list[Any]) -> list[Any]:
