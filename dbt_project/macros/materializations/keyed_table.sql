@@ -178,6 +178,12 @@
 {%- endmacro %}
 
 
+{# Columns of the primary key, in order. #}
+{% macro keyed_table_key() %}
+    {{ return((model['constraints'] | selectattr('type', 'equalto', 'primary_key') | first)['columns']) }}
+{% endmacro %}
+
+
 {#
     Whether a row of the new windows may be in the table. Where none is, rows are inserted without
     looking for conflicts, which is a seventh of what typing costs; so only the periods that are asked
@@ -191,7 +197,7 @@
         {{ return(true) }}
     {%- endif -%}
     {%- do run_query("select pg_advisory_xact_lock(hashtext('" ~ relation.schema ~ '.' ~ relation.identifier ~ "'))") -%}
-    {%- set keys = (model['constraints'] | selectattr('type', 'equalto', 'primary_key') | first)['columns'] -%}
+    {%- set keys = keyed_table_key() -%}
     {%- set query -%}
         select exists (
             select from kalshi_raw.{{ partition_by['raw_table'] }} as landed
@@ -214,7 +220,7 @@
 
 {% macro keyed_table_upsert(relation, sql, is_full_refresh, is_at_hand=false, is_all_new=false) %}
     {%- set meta = config.get('meta', {}) -%}
-    {%- set keys = (model['constraints'] | selectattr('type', 'equalto', 'primary_key') | first)['columns'] -%}
+    {%- set keys = keyed_table_key() -%}
     {%- set columns = model['columns'].keys() | list -%}
     {%- set updated = columns | reject('in', keys) | reject('in', meta.get('written_once', [])) | list -%}
     {%- set compared = updated | reject('in', meta.get('written_always', [])) | list -%}
