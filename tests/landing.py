@@ -1,13 +1,10 @@
 """Landing objects of a test's own making, as the loader would."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from dlt.extract import DltResource
 
@@ -16,7 +13,6 @@ from pipelines.land import Lander
 from pipelines.ops import hold_lock
 from pipelines.records import EventRow, MarketRow, Origin, WindowRow, key_or_none
 from pipelines.source import kalshi_source
-from pipelines.warehouse import open_warehouse
 from tests.conftest import Project
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -44,8 +40,7 @@ class Landing:
 
 def land(project: Project, *landings: Landing) -> None:
     """Land each as a load of its own, in the order given."""
-    with patch.dict(os.environ, {"DLT_DATA_DIR": str(project.work / "dlt")}):
-        warehouse = open_warehouse(project.database_url, Path("unused"))
+    warehouse = project.warehouse()
     with hold_lock(warehouse, wait=True) as connection:
         lander = Lander(warehouse)
         lander.create_tables(connection)

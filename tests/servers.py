@@ -21,10 +21,12 @@ POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 
 @contextmanager
 def embedded_server(folder: Path) -> Iterator[str]:
-    """The embedded server under `folder`; yields its URL."""
+    """The embedded server under `folder`, not made to survive a crash; yields its URL."""
     server = EmbeddedServer(folder)
     try:
-        yield server.start()
+        url = server.start()
+        _execute(url, "alter system set fsync = off", "select pg_reload_conf()")
+        yield url
     finally:
         server.stop()
 
@@ -117,11 +119,14 @@ def copy_database(url: str, name: str) -> str:
     return url.rpartition("/")[0] + f"/{name}"
 
 
-def drop_from_cluster(url: str) -> None:
-    """Drop a cluster's database, of which each node has a daemon; leave one of a server that ends
-    with the tests."""
+def drop_database(url: str) -> None:
+    """Drop a database, on a cluster on every node of it."""
     name = parse_dsn(url)["dbname"]
-    for server in _servers(url) if is_cluster(url) else []:
+    servers = _servers(url)
+    if len(servers) == 1:
+        _execute(servers[0], f"drop database {name} with (force)")
+        return
+    for server in servers:
         _execute(server, f"alter database {name} allow_connections false")
         _when_unused(server, name, f"drop database {name}")
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from pipelines.ops import hold_lock
 from pipelines.paths import PROJECT_ROOT
 from pipelines.warehouse import open_warehouse
 from tests.clock import HOUR
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project, new_database
 from tests.landing import Landing, Window, candle, event, land, market
+from tests.simulator import Simulator
 from tests.tables import typed_rows
-from tests.world import World, world_at_noon
+from tests.world import SEED, World, world_at_noon
 
 FOUND = (
     "select count(*) from pg_class where relnamespace in "
@@ -40,19 +42,24 @@ RAW = (
     "select md5(string_agg(t::text, '|' order by t::text)) from kalshi_ops.coverage as t",
 )
 
+PROBABILITIES = (
+    "select count(probability) from kalshi.event_probabilities("
+    f"'{SEED}', 60, '2026-11-20 10:00+00', '2026-11-20 12:00+00')"
+)
+
 
 @pytest.fixture(scope="module")
-def small(server_url: str, simulator: object, dbt_work: Path) -> Project:
+def small(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """A warehouse with a few rows. For tests that only read it."""
-    project = Project(new_database(server_url), simulator, dbt_work)  # type: ignore[arg-type]
-    land(
-        project,
-        Landing(
-            events=[event()], markets=[market()], windows=[Window("M", [candle(1), candle(2)])]
-        ),
-    )
-    project.must("dbt", "run")
-    return project
+    with empty_project(server_url, simulator, dbt_work) as project:
+        land(
+            project,
+            Landing(
+                events=[event()], markets=[market()], windows=[Window("M", [candle(1), candle(2)])]
+            ),
+        )
+        project.must("dbt", "run")
+        yield project
 
 
 @pytest.fixture
@@ -100,6 +107,10 @@ def test_a_restored_warehouse_goes_on_where_the_other_stood(
         assert definitions(restored.project) == definitions(project)
         assert typed_rows(restored.project) == typed_rows(project)
         assert len(typed_rows(restored.project)["candles"]) > 100
+        # its body names no database
+        (hours,) = project.query(PROBABILITIES)
+        assert restored.project.query(PROBABILITIES) == [hours]
+        assert hours > (0,)
 
         world.clock.pass_by(HOUR)
         tickers = [t for (t,) in project.query("select market_ticker from kalshi.markets")]

@@ -9,6 +9,8 @@ import pytest
 from tests.conftest import Project, Result
 from tests.simulator import Exchange, Simulator
 
+pytestmark = pytest.mark.one_server
+
 SEED = "KXPRESPERSON-28"
 NOBODY_LISTENS = "http://127.0.0.1:9/trade-api/v2"
 FEW_TRIES = {"SOURCES__KALSHI__ATTEMPTS": "2", "SOURCES__KALSHI__TIMEOUT": "0.3"}

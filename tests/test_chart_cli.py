@@ -13,6 +13,8 @@ from pipelines.errors import UsageError
 from pipelines.paths import PROJECT_ROOT
 from tests.conftest import Project
 
+pytestmark = pytest.mark.one_server
+
 EVENT = "KXPRESPERSON-28"
 MARKET = "KXPRESPERSON-28-GNEWS"
 NOW = 1_790_000_000

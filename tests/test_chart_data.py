@@ -1,8 +1,10 @@
 """What charts read from the warehouse: prices as they are, nothing made up; errors that help."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -23,7 +25,7 @@ from pipelines.chart.data import (
     read_chart,
 )
 from pipelines.errors import KalshiEltError, UsageError
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.landing import START, Landing, Window, candle, event, land, market
 from tests.simulator import Simulator
 
@@ -69,12 +71,12 @@ LANDING = Landing(
 
 
 @pytest.fixture(scope="module")
-def drawn(server_url: str, simulator: Simulator, dbt_work: Any) -> Project:
+def drawn(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """A warehouse with a few minutes of a test's own making. For tests that only read."""
-    project = Project(new_database(server_url), simulator, dbt_work)
-    land(project, LANDING)
-    project.must("dbt", "run")
-    return project
+    with empty_project(server_url, simulator, dbt_work) as project:
+        land(project, LANDING)
+        project.must("dbt", "run")
+        yield project
 
 
 def read(project: Project, ticker: str, **wanted: Any) -> Chart:

@@ -18,7 +18,7 @@ import pytest
 from pipelines.ops import hold_lock
 from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, new_database
-from tests.servers import CITUS_URL, NO_CITUS, drop_from_cluster
+from tests.servers import CITUS_URL, NO_CITUS, drop_database
 from tests.simulator import Simulator
 from tests.tables import DISTRIBUTED_TABLES, REFERENCE_TABLES, layout
 
@@ -46,9 +46,9 @@ def project(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> I
         project.must("load", *arguments)
         project.must("transform")
     # as dbt wrote them in a usual run; other tests run it otherwise
-    shutil.copytree(project.work / "target" / "run", project.work / "usual_run")
+    shutil.copytree(project.target / "run", project.work / "usual_run")
     yield project
-    drop_from_cluster(url)
+    drop_database(url)
 
 
 def plan(project: Project, statement: str) -> str:
@@ -152,7 +152,7 @@ def test_a_full_refresh_leaves_its_rows_on_the_nodes(project: Project) -> None:
         "select create_distributed_table('kalshi.candles__full_refresh', 'market_ticker', "
         "colocate_with => 'kalshi.candles')"
     )
-    run = project.work / "target" / "run" / "kalshi" / "dbt_project" / "models"
+    run = project.target / "run" / "kalshi" / "dbt_project" / "models"
     found = plan(project, (run / "core" / "candles.sql").read_text())
     project.query("drop table kalshi.candles__full_refresh")
 

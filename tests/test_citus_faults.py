@@ -17,7 +17,7 @@ from pipelines import transform
 from pipelines.land import Lander
 from tests.clock import HOUR
 from tests.conftest import Project, new_database
-from tests.servers import CITUS_URL, NO_CITUS, drop_from_cluster
+from tests.servers import CITUS_URL, NO_CITUS, drop_database
 from tests.simulator import Simulator
 from tests.world import World, world_at_noon
 
@@ -46,7 +46,7 @@ def world(simulator: Simulator, dbt_work: Path) -> Iterator[World]:
         found.load("--since", "2h")
         found.project.must("transform")
         yield found
-    drop_from_cluster(url)
+    drop_database(url)
 
 
 class Worker:
@@ -207,7 +207,7 @@ def test_a_worker_is_added_and_shards_move_while_the_job_runs_again_and_again(
 
         assert shards_on(project, port) > 0
         assert is_whole(world)
-    drop_from_cluster(url)
+    drop_database(url)
 
 
 def shards_on(project: Project, port: int) -> int:
@@ -233,4 +233,4 @@ def test_a_plain_warehouse_on_the_coordinator_does_not_mind(world: World, tmp_pa
     with away(Worker(plain)), world.clock.in_force():
         plain.must("load")
         assert "cluster" not in plain.must("status").out
-    drop_from_cluster(plain.database_url)
+    drop_database(plain.database_url)

@@ -1,13 +1,15 @@
 """Every query of docs/cookbook.md runs as it stands there, and answers its question."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from pipelines.paths import PROJECT_ROOT
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.landing import START, Landing, Window, candle, event, flat, land, market
 from tests.simulator import Simulator
 
@@ -16,40 +18,40 @@ RECIPES = dict(RECIPE.findall((PROJECT_ROOT / "docs" / "cookbook.md").read_text(
 
 
 @pytest.fixture(scope="module")
-def warehouse(server_url: str, simulator: Simulator, dbt_work: object) -> Project:
+def warehouse(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """The seed's event, and three markets that settled a day after their last candle: a long shot
     that came true, and two that did not."""
-    project = Project(new_database(server_url), simulator, dbt_work)  # type: ignore[arg-type]
-    project.must("load", "--since", "40h")
-    close = (START + timedelta(hours=24, minutes=30)).isoformat()
-    quotes = {name: f"0.0{n}00" for n, name in enumerate(("A", "B", "C"), start=2)}
-    land(
-        project,
-        Landing(
-            minute=70,
-            events=[event(category="Sports")],
-            markets=[
-                market(
-                    name,
-                    close_time=close,
-                    status="finalized",
-                    result="yes" if name == "A" else "no",
-                    settlement_ts=close,
-                    settlement_value_dollars="1.0000" if name == "A" else "0.0000",
-                )
-                for name in quotes
-            ],
-            windows=[
-                Window(
-                    name,
-                    [candle(1, yes_bid=flat(bid), yes_ask=flat("0.0800"), volume_fp="3.00")],
-                )
-                for name, bid in quotes.items()
-            ],
-        ),
-    )
-    project.must("dbt", "run")
-    return project
+    with empty_project(server_url, simulator, dbt_work) as project:
+        project.must("load", "--since", "40h")
+        close = (START + timedelta(hours=24, minutes=30)).isoformat()
+        quotes = {name: f"0.0{n}00" for n, name in enumerate(("A", "B", "C"), start=2)}
+        land(
+            project,
+            Landing(
+                minute=70,
+                events=[event(category="Sports")],
+                markets=[
+                    market(
+                        name,
+                        close_time=close,
+                        status="finalized",
+                        result="yes" if name == "A" else "no",
+                        settlement_ts=close,
+                        settlement_value_dollars="1.0000" if name == "A" else "0.0000",
+                    )
+                    for name in quotes
+                ],
+                windows=[
+                    Window(
+                        name,
+                        [candle(1, yes_bid=flat(bid), yes_ask=flat("0.0800"), volume_fp="3.00")],
+                    )
+                    for name, bid in quotes.items()
+                ],
+            ),
+        )
+        project.must("dbt", "run")
+        yield project
 
 
 def test_there_are_fifteen_questions_and_each_has_a_query() -> None:

@@ -22,7 +22,7 @@ from pipelines.paths import PROJECT_ROOT
 from tests.clock import HOUR
 from tests.conftest import Project, new_database
 from tests.landing import Landing, Window, candle, event, land, market
-from tests.servers import CITUS_URL, NO_CITUS, drop_from_cluster
+from tests.servers import CITUS_URL, NO_CITUS, drop_database
 from tests.simulator import Simulator
 from tests.tables import DISTRIBUTED_TABLES, REFERENCE_TABLES, layout, typed_rows
 from tests.world import World, world_at_noon
@@ -128,7 +128,7 @@ def restored(saved: tuple[Project, Path]) -> Iterator[Project]:
     project = replace(plain, database_url=new_database(str(CITUS_URL)))
     assert "`kalshi-elt distribute`" in project.must("restore", str(folder)).out
     yield project
-    drop_from_cluster(project.database_url)
+    drop_database(project.database_url)
 
 
 def test_every_row_and_key_is_kept_and_a_second_run_changes_nothing(
@@ -306,7 +306,7 @@ def test_an_empty_database_of_a_cluster_needs_no_distributing(saved: tuple[Proje
 
     result = project.run("distribute")
 
-    drop_from_cluster(project.database_url)
+    drop_database(project.database_url)
     assert (result.status, result.err.count("\n")) == (1, 1)
     assert "nothing has landed" in result.err and "make load" in result.err
 
@@ -326,7 +326,7 @@ def test_a_backup_of_a_distributed_warehouse_restores_on_plain_postgres_and_on_a
     again.must("restore", str(tmp_path / "saved"))
     again.must("distribute")
     assert everything(again) == before
-    drop_from_cluster(again.database_url)
+    drop_database(again.database_url)
 
 
 @pytest.mark.slow
@@ -350,4 +350,4 @@ def test_load_and_transform_go_on_where_the_plain_warehouse_stood(
         assert typed_rows(moved) == typed_rows(world.project)
         assert len(typed_rows(moved)["candles"]) > 100
         assert layout(moved)["distributed"] == DISTRIBUTED_TABLES
-        drop_from_cluster(moved.database_url)
+        drop_database(moved.database_url)

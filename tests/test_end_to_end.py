@@ -130,39 +130,32 @@ def test_a_second_run_adds_nothing_twice(project: Project) -> None:
 
 @pytest.mark.parametrize("selection", ["events", "markets", "candles"])
 def test_a_full_refresh_of_one_table_keeps_rows_and_keys_of_all(
-    project: Project, selection: str
+    typed_project: Project, selection: str
 ) -> None:
-    project.must("load", "--since", "2h")
-    project.must("transform")
-    rows, keys = _typed_rows(project), _keys(project)
+    rows, keys = _typed_rows(typed_project), _keys(typed_project)
 
-    project.must("dbt", "run", "--full-refresh", "-s", selection)
-    project.must("transform")
+    typed_project.must("dbt", "run", "--full-refresh", "-s", selection)
+    typed_project.must("transform")
 
-    assert (_typed_rows(project), _keys(project)) == (rows, keys)
+    assert (_typed_rows(typed_project), _keys(typed_project)) == (rows, keys)
 
 
-def test_a_full_refresh_removes_what_raw_no_longer_holds(project: Project) -> None:
-    project.must("load", "--since", "2h")
-    project.must("transform")
-    project.query("delete from kalshi_raw.markets where market_ticker = %s", f"{SEED}-GNEWS")
+def test_a_full_refresh_removes_what_raw_no_longer_holds(typed_project: Project) -> None:
+    typed_project.query("delete from kalshi_raw.markets where market_ticker = %s", f"{SEED}-GNEWS")
 
-    project.must("transform", "--full-refresh")
+    typed_project.must("transform", "--full-refresh")
 
-    assert project.query("select count(*) from kalshi.markets") == [(9,)]
-    assert project.query(
+    assert typed_project.query("select count(*) from kalshi.markets") == [(9,)]
+    assert typed_project.query(
         "select count(*) from kalshi.candles where market_ticker = %s", f"{SEED}-GNEWS"
     ) == [(0,)]
 
 
-def test_removing_an_event_removes_its_markets_and_candles(project: Project) -> None:
-    project.must("load", "--since", "2h")
-    project.must("transform")
+def test_removing_an_event_removes_its_markets_and_candles(typed_project: Project) -> None:
+    typed_project.query("delete from kalshi.events")
 
-    project.query("delete from kalshi.events")
-
-    assert project.query("select count(*) from kalshi.markets") == [(0,)]
-    assert project.query("select count(*) from kalshi.candles") == [(0,)]
+    assert typed_project.query("select count(*) from kalshi.markets") == [(0,)]
+    assert typed_project.query("select count(*) from kalshi.candles") == [(0,)]
 
 
 def test_all_intervals_and_the_whole_life_of_a_market(project: Project) -> None:
@@ -177,12 +170,12 @@ def test_all_intervals_and_the_whole_life_of_a_market(project: Project) -> None:
     assert rows == [(60, True), (1440, True)]
 
 
-def test_a_failing_dbt_test_ends_transform_with_status_1_and_its_name(project: Project) -> None:
-    project.must("load", "--since", "2h")
-    project.must("transform")
-    project.query("update kalshi.markets set last_price_dollars = 1.5")
+def test_a_failing_dbt_test_ends_transform_with_status_1_and_its_name(
+    typed_project: Project,
+) -> None:
+    typed_project.query("update kalshi.markets set last_price_dollars = 1.5")
 
-    result = project.run("transform")
+    result = typed_project.run("transform")
 
     assert result.status == 1
     assert "markets_prices_between_zero_and_one" in result.last_line
@@ -195,11 +188,9 @@ def test_transform_before_the_first_load_says_so(project: Project) -> None:
     assert "run `make load`" in result.last_line
 
 
-def test_an_older_answer_that_lands_later_overwrites_nothing(project: Project) -> None:
-    project.must("load", "--since", "2h")
-    project.must("transform")
-    before = _typed_rows(project)
-    project.query(
+def test_an_older_answer_that_lands_later_overwrites_nothing(typed_project: Project) -> None:
+    before = _typed_rows(typed_project)
+    typed_project.query(
         """
         insert into kalshi_raw.markets
         select
@@ -211,9 +202,9 @@ def test_an_older_answer_that_lands_later_overwrites_nothing(project: Project) -
         """
     )
 
-    project.must("transform")
+    typed_project.must("transform")
 
-    assert _typed_rows(project) == before
+    assert _typed_rows(typed_project) == before
 
 
 def test_docs_are_one_html_file_with_every_column_described(loaded_project: Project) -> None:

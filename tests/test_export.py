@@ -31,7 +31,7 @@ from pipelines.export_folder import MANIFEST
 from pipelines.export_tables import NOT_EXPORTED, Piece, batches
 from pipelines.paths import PROJECT_ROOT
 from pipelines.warehouse import open_warehouse
-from tests.conftest import Project, copied, new_database
+from tests.conftest import Project, copied, empty_project
 from tests.landing import Landing, Window, candle, event, land, market
 from tests.servers import is_cluster
 from tests.simulator import Simulator
@@ -58,17 +58,17 @@ DAY_2 = "candles/interval_min=1/day=2026-11-02/part-0"
 
 
 @pytest.fixture(scope="module")
-def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Project:
+def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """A warehouse that the tests copy, as that is quicker than building one."""
-    project = Project(new_database(server_url), simulator, dbt_work)
-    land(project, ROWS)
-    project.must("transform")
-    # one that ends at midnight
-    project.query(
-        COPIED + "where market_ticker = 'M' and end_ts = '2026-11-01 00:01+00'",
-        json.dumps({"end_ts": "2026-11-02 00:00+00"}),
-    )
-    return project
+    with empty_project(server_url, simulator, dbt_work) as project:
+        land(project, ROWS)
+        project.must("transform")
+        # one that ends at midnight
+        project.query(
+            COPIED + "where market_ticker = 'M' and end_ts = '2026-11-01 00:01+00'",
+            json.dumps({"end_ts": "2026-11-02 00:00+00"}),
+        )
+        yield project
 
 
 @pytest.fixture
@@ -245,10 +245,10 @@ def test_candles_lie_by_interval_and_the_day_of_their_end_and_history_by_day(
     assert row["end_ts"].isoformat() == "2026-11-02T00:00:00+00:00"
 
 
-def test_every_typed_model_of_dbt_is_exported(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path)
+def test_every_typed_model_of_dbt_is_exported(template: Project, tmp_path: Path) -> None:
+    export(template, tmp_path)
 
-    nodes = json.loads((typed.work / "target" / "manifest.json").read_text())["nodes"].values()
+    nodes = json.loads((template.target / "manifest.json").read_text())["nodes"].values()
     models = {
         node["name"]
         for node in nodes

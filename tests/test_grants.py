@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.simulator import Simulator
 
 USERS = {
@@ -153,13 +153,12 @@ def test_roles_of_one_database_change_nothing_in_another(
     granted: Project, server_url: str, simulator: Simulator
 ) -> None:
     """Roles belong to the whole server."""
-    other = Project(new_database(server_url), simulator, granted.work)
+    with empty_project(server_url, simulator, granted.work) as other:
+        other.must("run", "--since", "1h")
 
-    other.must("run", "--since", "1h")
-
-    assert other.query(
-        "select tableowner from pg_tables where schemaname = 'kalshi_ops' limit 1"
-    ) == [("kalshi",)]
+        assert other.query(
+            "select tableowner from pg_tables where schemaname = 'kalshi_ops' limit 1"
+        ) == [("kalshi",)]
 
 
 def test_a_user_without_a_role_is_told_in_one_line(granted: Project) -> None:

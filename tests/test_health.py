@@ -12,6 +12,8 @@ from pipelines.metrics import render_prometheus
 from pipelines.status import Cluster, Coverage, LastRun, Node, Size, Status
 from tests.conftest import Project
 
+pytestmark = pytest.mark.one_server
+
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LIMITS = Limits(oldest_data=3600, most_gaps=0, most_rejects=0, least_disk=2e9)
 RUN = LastRun(7, "succeeded", NOW - timedelta(minutes=2), NOW, None, [], {"200": 12, "429": 1})

@@ -116,7 +116,7 @@ def test_a_settlement_shows_how_the_market_stood_before(
         Landing(minute=9, markets=[market(**SETTLED)], windows=[Window("M", candles)]),
     )
 
-    project.must("dbt", "run")
+    project.must("dbt", "run", "-s", "+settlements")
 
     assert project.query(
         "select result, settlement_value_dollars::int, last_price_dollars::text, volume_fp::text, "

@@ -31,6 +31,8 @@ from tests.landing import Window as LandedWindow
 from tests.simulator import Exchange, Simulator
 from tests.test_api import client, http, scripted
 
+pytestmark = pytest.mark.one_server
+
 QUOTES = "it's \"quoted\" \\ back\\\\slashed \\' %s %(a)s $1 $$ -- ; /* */ `"
 JINJA = "{{ 7 * 7 }} {% raw %} {# #} ${HOME} #{1}"
 TERMINAL = (
@@ -132,7 +134,7 @@ def test_hostile_keys_of_late_parents_are_taken_up(hostile: Project) -> None:
         "insert into kalshi_raw._dlt_loads (load_id, status, inserted_at) values ('late', 0, now())"
     )
 
-    hostile.must("transform")
+    hostile.must("transform", DBT_LOG_LEVEL_FILE="debug")
 
     assert hostile.query("select count(*) from kalshi.markets") == [(len(MARKETS),)]
     assert_all_have_candles(hostile)
@@ -206,7 +208,7 @@ def test_the_docs_page_shows_nothing_of_the_data(hostile: Project) -> None:
 
     hostile.must("docs")
 
-    page = (hostile.work / "target" / "docs" / "index.html").read_text()
+    page = (hostile.target / "docs" / "index.html").read_text()
     assert "alert(1)" not in page and "pwned" not in page
 
 

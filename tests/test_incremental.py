@@ -23,7 +23,7 @@ QUOTES = candle()["yes_bid"]
 
 
 def test_the_list_of_incremental_models_is_complete(loaded_project: Project) -> None:
-    manifest = json.loads((loaded_project.work / "target" / "manifest.json").read_text())
+    manifest = json.loads((loaded_project.target / "manifest.json").read_text())
 
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
     assert {node["config"]["materialized"] for node in models} == {
@@ -60,7 +60,7 @@ def test_candles_where_there_were_none_are_inserted_without_looking_for_conflict
     project: Project,
 ) -> None:
     def looked_for_conflicts() -> bool:
-        (statement,) = (project.work / "target" / "run").rglob("core/candles.sql")
+        (statement,) = (project.target / "run").rglob("core/candles.sql")
         return "on conflict" in statement.read_text()
 
     if is_cluster(project.database_url):

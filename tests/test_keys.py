@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
 
 from pipelines.paths import PROJECT_ROOT
-from tests.conftest import Project
+from tests.conftest import Project, copied, empty_project
 from tests.landing import Landing, Window, candle, event, land, market
+from tests.simulator import Simulator
 from tests.tables import KEYED_TABLES, NEVER_FILLED, typed_rows
 
 CONSTRAINTS = {
@@ -59,12 +62,20 @@ MORE_ROWS = Landing(
 )
 
 
-@pytest.fixture
-def built(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """A warehouse after the first build."""
-    land(project, ROWS)
-    project.must("dbt", "run")
-    return project
+    with empty_project(server_url, simulator, dbt_work) as project:
+        land(project, ROWS)
+        project.must("dbt", "run")
+        yield project
+
+
+@pytest.fixture
+def built(template: Project) -> Iterator[Project]:
+    """A copy of it."""
+    with copied(template) as project:
+        yield project
 
 
 def _assert_keys(project: Project) -> None:

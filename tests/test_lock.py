@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +13,7 @@ import psycopg2
 import pytest
 
 from pipelines.warehouse import LOADER
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.simulator import Exchange, Simulator
 
 SOON = 60.0
@@ -35,7 +36,7 @@ def another_load(project: Project) -> Iterator["subprocess.Popen[str]"]:
             **os.environ,
             "DATABASE_URL": project.database_url,
             "KALSHI_API_URL": project.simulator.url,
-            "DLT_DATA_DIR": str(project.work / "another dlt"),
+            "DLT_DATA_DIR": tempfile.mkdtemp(dir=project.work),
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -134,8 +135,10 @@ def wait_for_two_connections(project: Project) -> None:
 
 
 def test_loads_of_two_warehouses_do_not_mind_each_other(slow: Project, server_url: str) -> None:
-    other = Project(new_database(server_url), slow.simulator, slow.work)
-    with another_load(slow):
+    with (
+        empty_project(server_url, slow.simulator, slow.work) as other,
+        another_load(slow),
+    ):
         slow.simulator.faults.clear()
 
         other.must("load", "--since", "1h")

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.clock import DAY, HOUR, MINUTE, Clock, iso
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.simulator import Candle, Exchange, Market, Simulator
 from tests.world import FEW_TRIES, NOON, SETTLE, World
+
+pytestmark = pytest.mark.one_server
 
 OPEN = ("--status", "open")
 ENDED = NOON + 20 * MINUTE
@@ -63,8 +65,11 @@ FATES = ("closed", "settled", "archived", "overlapping")
 def story(server_url: str, dbt_work: Path) -> Iterator[Story]:
     clock = Clock(NOON + 30)
     exchange = small_exchange(clock)
-    with Simulator(exchange) as simulator:
-        world = World(Project(new_database(server_url), simulator, dbt_work), clock)
+    with (
+        Simulator(exchange) as simulator,
+        empty_project(server_url, simulator, dbt_work) as project,
+    ):
+        world = World(project, clock)
         found = Story(world, *open_markets(world)[:6])
         world.load(*OPEN)
         clock.now = ENDED

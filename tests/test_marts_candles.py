@@ -1,15 +1,18 @@
 """Candles rolled up to longer ones, and carried forward through periods without any."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, copied, empty_project
 from tests.landing import START, Landing, Window, candle, event, land, market
 from tests.servers import is_cluster
+from tests.simulator import Simulator
 
 HOUR = timedelta(hours=1)
 ROLLED_UP = ("candles_5m", "candles_15m", "candles_1h", "candles_1d", "candles_1d_utc")
@@ -55,12 +58,20 @@ OF_AN_HOUR = Landing(
 )
 
 
-@pytest.fixture
-def rolled_up(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """A warehouse with three minutes of one market."""
-    land(project, OF_AN_HOUR)
-    project.must("dbt", "run")
-    return project
+    with empty_project(server_url, simulator, dbt_work) as project:
+        land(project, OF_AN_HOUR)
+        project.must("dbt", "run")
+        yield project
+
+
+@pytest.fixture
+def rolled_up(template: Project) -> Iterator[Project]:
+    """A copy of it."""
+    with copied(template) as project:
+        yield project
 
 
 def ends(project: Project, table: str) -> list[datetime]:

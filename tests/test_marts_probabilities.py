@@ -1,13 +1,16 @@
 """What prices imply: of an event's markets together, of each market now, and how good they were."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, copied, empty_project
 from tests.landing import START, Landing, Window, candle, event, flat, land, market
+from tests.simulator import Simulator
 
 HOUR = timedelta(hours=1)
 EMPTY_BOOK = {"yes_bid": "0.0000", "yes_ask": "1.0000"}
@@ -138,27 +141,33 @@ def settled(name: str, result: str, **fields: Any) -> Any:
     )
 
 
-@pytest.fixture
-def with_settled(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """Four markets that stood at 45 % an hour before their close, of which one settled yes, and
     others that tell nothing."""
     names = ("A", "B", "C", "D", "OPEN", "SCALAR")
-    land(
-        project,
-        Landing(
-            minute=70,
-            events=[event()],
-            markets=[
-                *(settled(name, "yes" if name == "A" else "no") for name in names[:4]),
-                market("OPEN", close_time="2026-11-01T01:30:00Z"),
-                settled("SCALAR", "scalar"),
-                settled("NEVER-ASKED", "yes"),
-            ],
-            windows=[Window(name, [quoted(5, "0.4000", "0.5000")]) for name in names],
-        ),
+    landing = Landing(
+        minute=70,
+        events=[event()],
+        markets=[
+            *(settled(name, "yes" if name == "A" else "no") for name in names[:4]),
+            market("OPEN", close_time="2026-11-01T01:30:00Z"),
+            settled("SCALAR", "scalar"),
+            settled("NEVER-ASKED", "yes"),
+        ],
+        windows=[Window(name, [quoted(5, "0.4000", "0.5000")]) for name in names],
     )
-    project.must("dbt", "run")
-    return project
+    with empty_project(server_url, simulator, dbt_work) as project:
+        land(project, landing)
+        project.must("dbt", "run")
+        yield project
+
+
+@pytest.fixture
+def with_settled(template: Project) -> Iterator[Project]:
+    """A copy of it."""
+    with copied(template) as project:
+        yield project
 
 
 def test_calibration_tells_how_often_prices_were_right(with_settled: Project) -> None:

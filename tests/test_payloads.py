@@ -4,13 +4,11 @@ The recordings are not part of the project; where their folder is missing, these
 """
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
@@ -19,8 +17,7 @@ from pipelines.ops import hold_lock
 from pipelines.paths import PROJECT_ROOT
 from pipelines.records import EventRow, MarketRow, Origin, WindowRow
 from pipelines.source import kalshi_source
-from pipelines.warehouse import open_warehouse
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.simulator import Simulator
 
 PAYLOADS = PROJECT_ROOT.parent / "shared" / "kalshi" / "payloads"
@@ -113,23 +110,24 @@ def recorded() -> Recorded:
 
 
 @pytest.fixture(scope="module")
-def typed(server_url: str, recorded: Recorded, simulator: Simulator, dbt_work: Path) -> Project:
+def typed(
+    server_url: str, recorded: Recorded, simulator: Simulator, dbt_work: Path
+) -> Iterator[Project]:
     """A warehouse with every recorded object landed and typed."""
-    project = Project(new_database(server_url), simulator, dbt_work)
-    with patch.dict(os.environ, {"DLT_DATA_DIR": str(dbt_work / "dlt")}):
-        warehouse = open_warehouse(project.database_url, Path("unused"))
-    with hold_lock(warehouse, wait=True) as connection:
-        lander = Lander(warehouse)
-        lander.create_tables(connection)
-        lander.land(
-            kalshi_source(
-                events=_event_rows(recorded),
-                markets=_market_rows(recorded),
-                candlesticks=_window_rows(recorded),
+    with empty_project(server_url, simulator, dbt_work) as project:
+        warehouse = project.warehouse()
+        with hold_lock(warehouse, wait=True) as connection:
+            lander = Lander(warehouse)
+            lander.create_tables(connection)
+            lander.land(
+                kalshi_source(
+                    events=_event_rows(recorded),
+                    markets=_market_rows(recorded),
+                    candlesticks=_window_rows(recorded),
+                )
             )
-        )
-    project.must("dbt", "run")
-    return project
+        project.must("dbt", "run")
+        yield project
 
 
 def _event_rows(recorded: Recorded) -> Iterator[EventRow]:

@@ -10,8 +10,9 @@ import pytest
 from pipelines.ops import hold_lock
 from pipelines.replay import BUILT_AT
 from pipelines.warehouse import open_warehouse
-from tests.conftest import Project, copied, new_database
+from tests.conftest import Project, copied, empty_project
 from tests.landing import Landing, Window, candle, event, land, market
+from tests.simulator import Simulator
 from tests.tables import KEYED_TABLES, typed_rows
 
 pytestmark = pytest.mark.slow  # dbt builds everything once or twice in each
@@ -32,13 +33,13 @@ LANDINGS = (
 
 
 @pytest.fixture(scope="module")
-def template(server_url: str, simulator: object, dbt_work: Path) -> Project:
+def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """A warehouse after two loads, each typed, that the tests copy."""
-    project = Project(new_database(server_url), simulator, dbt_work)  # type: ignore[arg-type]
-    for landing in LANDINGS:
-        land(project, landing)
-        project.must("dbt", "run")
-    return project
+    with empty_project(server_url, simulator, dbt_work) as project:
+        for landing in LANDINGS:
+            land(project, landing)
+            project.must("dbt", "run")
+        yield project
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_before_anything_landed_the_next_step_is_named(
 
 
 def test_all_that_is_not_compared_is_a_time_of_building(template: Project) -> None:
-    nodes = json.loads((template.work / "target" / "manifest.json").read_text())["nodes"].values()
+    nodes = json.loads((template.target / "manifest.json").read_text())["nodes"].values()
     metas = [node["config"]["meta"] for node in nodes if node["name"] in KEYED_TABLES]
 
     assert len(metas) == len(KEYED_TABLES)

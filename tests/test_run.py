@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +19,11 @@ import pytest
 
 from pipelines.ops import hold_lock
 from pipelines.warehouse import open_warehouse
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.servers import is_cluster
 from tests.simulator import Exchange, Simulator
+
+pytestmark = pytest.mark.one_server
 
 NOBODY = "http://127.0.0.1:1/trade-api/v2"
 """Where no API is."""
@@ -170,7 +173,7 @@ def started(project: Project) -> Iterator["subprocess.Popen[bytes]"]:
             **os.environ,
             "DATABASE_URL": project.database_url,
             "KALSHI_API_URL": project.simulator.url,
-            "DLT_DATA_DIR": str(project.work / "another dlt"),
+            "DLT_DATA_DIR": tempfile.mkdtemp(dir=project.work),
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -197,8 +200,11 @@ def wait_for(project: Project, condition: str) -> None:
 def busy(server_url: str, dbt_work: Path) -> Iterator[Project]:
     """A warehouse of an exchange whose candles take 60 requests, at 2 a second half a minute."""
     exchange = Exchange.generate(events=60, markets_per_event=2, pace="quiet")
-    with Simulator(exchange) as simulator:
-        yield Project(new_database(server_url), simulator, dbt_work)
+    with (
+        Simulator(exchange) as simulator,
+        empty_project(server_url, simulator, dbt_work) as project,
+    ):
+        yield project
 
 
 @pytest.mark.slow

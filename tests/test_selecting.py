@@ -7,9 +7,11 @@ import pytest
 
 from pipelines.selection import STATUSES
 from tests.clock import Clock
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.simulator import Exchange, Market, Simulator
 from tests.world import NOON, World
+
+pytestmark = pytest.mark.one_server
 
 Chosen = Callable[[Market], bool]
 
@@ -22,8 +24,11 @@ WEATHER = "Climate and Weather"
 def world(server_url: str, dbt_work: Path) -> Iterator[World]:
     clock = Clock(NOON + 30)
     exchange = Exchange.generate(events=40, markets_per_event=5, multivariate=4, clock=clock)
-    with Simulator(exchange) as simulator:
-        yield World(Project(new_database(server_url), simulator, dbt_work), clock)
+    with (
+        Simulator(exchange) as simulator,
+        empty_project(server_url, simulator, dbt_work) as project,
+    ):
+        yield World(project, clock)
 
 
 @pytest.fixture(autouse=True)
@@ -262,9 +267,7 @@ def test_a_dry_run_plans_what_a_load_then_asks(world: World) -> None:
     assert planned["windows"] == [f"{windows:,}"]
 
 
-def test_a_dry_run_of_an_empty_warehouse_works(world: World, server_url: str) -> None:
-    project = Project(new_database(server_url), world.project.simulator, world.project.work)
-
+def test_a_dry_run_of_an_empty_warehouse_works(project: Project) -> None:
     result = project.must("load", "--status", "open", "--dry-run")
 
     assert "landed nothing" in result.out

@@ -33,7 +33,7 @@ from pipelines.shared_pace import BATCH_SECONDS, SharedPace
 from pipelines.sharing import Leases, begin, open_again, plan, take_over
 from pipelines.warehouse import LOADER, open_warehouse
 from tests.clock import iso
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.simulator import Exchange, Simulator
 
 pytestmark = pytest.mark.slow
@@ -214,8 +214,12 @@ def exchange() -> Exchange:
 
 @pytest.fixture
 def project(server: EmbeddedServer, exchange: Exchange, dbt_work: Path) -> Iterator[Project]:
-    with Simulator(exchange) as simulator:
-        yield Project(new_database(server.start()), simulator, dbt_work)
+    with (
+        Simulator(exchange) as simulator,
+        empty_project(server.start(), simulator, dbt_work) as project,
+    ):
+        yield project
+        server.start()
 
 
 @pytest.fixture
@@ -412,8 +416,10 @@ def test_four_loaders_together_keep_the_pace(
     """This Kalshi refuses what is more than the rate, a second's burst and what four loaders may
     have taken and not used yet: a quarter second's turns each."""
     rate = 16
-    with Simulator(exchange, rate_limit=rate, burst=rate + 4 * rate * BATCH_SECONDS) as simulator:
-        project = Project(new_database(server.start()), simulator, dbt_work)
+    with (
+        Simulator(exchange, rate_limit=rate, burst=rate + 4 * rate * BATCH_SECONDS) as simulator,
+        empty_project(server.start(), simulator, dbt_work) as project,
+    ):
         here = Machine(project, tmp_path, runner, {"RATE": rate})
         loaders = [here.start(*LONG) for _ in range(4)]
         for one in loaders:

@@ -21,7 +21,7 @@ from pipelines.errors import BusyError, UsageError
 from pipelines.paths import file_name
 from pipelines.site import build
 from pipelines.site.folder import BUILDING, MANIFEST, open_folder
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.simulator import Exchange, Simulator
 from tests.test_hostile_text import EVENT, HOSTILE, hostile_exchange
 
@@ -180,8 +180,10 @@ def test_hostile_texts_and_tickers_are_harmless(
     server_url: str, dbt_work: Path, tmp_path: Path
 ) -> None:
     """Titles, rules and tickers with markup, paths, and ten megabytes of rules."""
-    with Simulator(hostile_exchange()) as simulator:
-        project = Project(new_database(server_url), simulator, dbt_work)
+    with (
+        Simulator(hostile_exchange()) as simulator,
+        empty_project(server_url, simulator, dbt_work) as project,
+    ):
         project.must("load", "--event", EVENT, "--since", "1h")
         project.must("transform")
         folder = tmp_path / "site"
@@ -393,8 +395,10 @@ def test_the_simulated_exchange_gives_all_kinds_of_pages(
 ) -> None:
     """Open, settled and combined markets; the front page's lists; runs."""
     folder = tmp_path / "site"
-    with Simulator(Exchange.demo(events=12)) as simulator:
-        project = Project(new_database(server_url), simulator, dbt_work)
+    with (
+        Simulator(Exchange.demo(events=12)) as simulator,
+        empty_project(server_url, simulator, dbt_work) as project,
+    ):
         project.must("run", "--status", "all", "--since", "30h")
         project.must("site", "--to", str(folder), "--no-docs", "--events", "5")
 

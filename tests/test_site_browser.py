@@ -7,11 +7,11 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.browser import Tab, chromium, needs_chromium
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.landing import Landing, event, land, market
 from tests.simulator import Exchange, Simulator
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.one_server]
 
 SEED = "KXPRESPERSON-28"
 PAGES = (
@@ -95,8 +95,10 @@ def site(
 ) -> Iterator[Path]:
     """The seed's event, generated ones, and one with a hostile title that has no page."""
     folder = tmp_path_factory.mktemp("sites") / "site"
-    with Simulator(Exchange.demo(events=8)) as simulator:
-        project = Project(new_database(server_url), simulator, dbt_work)
+    with (
+        Simulator(Exchange.demo(events=8)) as simulator,
+        empty_project(server_url, simulator, dbt_work) as project,
+    ):
         project.must("run", "--status", "all", "--since", "30h")
         hostile = market("ZZ-1", "ZZ", volume_fp="0", volume_24h_fp="0")
         land(project, Landing(events=[event("ZZ", title=HOSTILE_TITLE)], markets=[hostile]))
@@ -303,16 +305,12 @@ def test_a_site_that_has_grown_old_says_so(tab: Tab, site: Path) -> None:
 
 @pytest.mark.slow
 def test_5000_events_and_200_markets_stay_fast(
-    server_url: str, dbt_work: Path, tab: Tab, tmp_path: Path
+    typed_project: Project, tab: Tab, tmp_path: Path
 ) -> None:
     """Limits of the issue, with what was measured on two shared cores in the comments."""
     folder = tmp_path / "site"
-    with Simulator(Exchange.demo(events=0)) as simulator:
-        project = Project(new_database(server_url), simulator, dbt_work)
-        project.must("load", "--since", "3h")
-        project.must("transform")
-        project.query(MANY.replace(":events", "5000").replace(":markets", "4"))
-        said = project.must("site", "--to", str(folder)).out
+    typed_project.query(MANY.replace(":events", "5000").replace(":markets", "4"))
+    said = typed_project.must("site", "--to", str(folder)).out
     print(said)
 
     assert "(200 events of 5,001," in said

@@ -5,7 +5,8 @@ simulator's demo event after one load and one transform.
 """
 
 import gzip
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import psycopg2
 import pytest
 
 from pipelines.versions import FOLDER, VERSION
-from tests.conftest import Project, new_database
+from tests.conftest import Project, empty_project
 from tests.simulator import Simulator
 
 WAREHOUSES = Path(__file__).parent / "warehouses"
@@ -37,22 +38,31 @@ INDEXES = "select indexdef from pg_indexes where schemaname = 'kalshi_ops' order
 TYPED = ("series", "events", "markets", "candles", "market_history", "field_drift")
 
 
-def restored(server_url: str, simulator: Simulator, work: Path, version: int) -> Project:
-    """The warehouse of a dump."""
-    project = Project(new_database(server_url), simulator, work)
-    dump = gzip.decompress((WAREHOUSES / f"version_{version}.sql.gz").read_bytes()).decode()
-    with (
-        closing(psycopg2.connect(project.database_url)) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(dump)
-    return project
+Restored = Callable[[int], Project]
 
 
 @pytest.fixture
-def old(server_url: str, simulator: Simulator, dbt_work: Path) -> Project:
-    return restored(server_url, simulator, dbt_work, 1)
+def restored(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Restored]:
+    """Makes the warehouse of a version's dump."""
+    with ExitStack() as stack:
+
+        def restore(version: int) -> Project:
+            project = stack.enter_context(empty_project(server_url, simulator, dbt_work))
+            dump = gzip.decompress((WAREHOUSES / f"version_{version}.sql.gz").read_bytes())
+            with (
+                closing(psycopg2.connect(project.database_url)) as connection,
+                connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(dump.decode())
+            return project
+
+        yield restore
+
+
+@pytest.fixture
+def old(restored: Restored) -> Project:
+    return restored(1)
 
 
 def test_a_new_warehouse_is_of_this_version(project: Project) -> None:
@@ -72,10 +82,10 @@ def test_there_is_a_way_and_a_dump_for_each_older_version() -> None:
 
 @pytest.mark.parametrize("version", OLD)
 def test_an_upgraded_warehouse_is_like_a_new_one(
-    server_url: str, simulator: Simulator, dbt_work: Path, project: Project, version: int
+    project: Project, restored: Restored, version: int
 ) -> None:
     project.must("load", "--since", "10m")
-    upgraded = restored(server_url, simulator, dbt_work, version)
+    upgraded = restored(version)
 
     result = upgraded.must("upgrade")
 
@@ -88,9 +98,9 @@ def test_an_upgraded_warehouse_is_like_a_new_one(
 
 @pytest.mark.parametrize("version", OLD)
 def test_an_upgrade_keeps_every_row_and_the_next_run_goes_on(
-    server_url: str, simulator: Simulator, dbt_work: Path, version: int
+    restored: Restored, version: int
 ) -> None:
-    project = restored(server_url, simulator, dbt_work, version)
+    project = restored(version)
     raw = ("kalshi_raw.candlesticks", "kalshi_raw.markets")
     tables = [*raw, *(f"kalshi.{name}" for name in TYPED)]
     before = {table: rows(project, table) for table in tables}
@@ -156,11 +166,9 @@ def test_an_upgrade_that_fails_changes_nothing(old: Project) -> None:
     old.must("upgrade")
 
 
-def test_a_warehouse_of_this_version_goes_on(
-    server_url: str, simulator: Simulator, dbt_work: Path
-) -> None:
+def test_a_warehouse_of_this_version_goes_on(restored: Restored) -> None:
     """Its dump is what the next version begins with."""
-    project = restored(server_url, simulator, dbt_work, VERSION)
+    project = restored(VERSION)
     keys = project.query("select market_ticker, end_ts from kalshi.candles")
 
     run_on(project)

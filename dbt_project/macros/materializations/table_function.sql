@@ -11,10 +11,13 @@
 
     {%- set target_relation = this.incorporate(type='view') -%}
     {%- set aside = 'pg_temp.' ~ adapter.quote(this.identifier) -%}
+    {# a body is kept as text, and a warehouse may be restored into a database of another name #}
+    {%- set database = this.include(schema=false, identifier=false) ~ '.' -%}
+    {%- set body = sql | replace(database, '') -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {%- do run_query(function_ddl(aside, sql)) -%}
+    {%- do run_query(function_ddl(aside, body)) -%}
     {%- set change = function_change(target_relation, aside) -%}
     {%- do run_query('drop function ' ~ aside) -%}
 
@@ -23,7 +26,7 @@
         select 'unchanged'
         {%- else %}
         {{ 'drop function ' ~ target_relation ~ ' cascade;' if change == 'signature' }}
-        {{ function_ddl(target_relation, sql) }};
+        {{ function_ddl(target_relation, body) }};
         comment on function {{ target_relation }} is {{ dollar_quoted(model['description']) }}
         {%- endif %}
     {% endcall %}
@@ -36,7 +39,7 @@
 {% endmaterialization %}
 
 
-{% macro function_ddl(name, sql) -%}
+{% macro function_ddl(name, body) -%}
     create or replace function {{ name }} (
         {%- for argument in config.get('meta')['arguments'] %}
         {{ argument['name'] }} {{ argument['data_type'] }}{{ ',' if not loop.last }}
@@ -51,10 +54,10 @@
     {%- if is_distributed() %}
     {# planned for its arguments, as Citus plans no SQL function of distributed tables #}
     language plpgsql
-    as {{ dollar_quoted('#variable_conflict use_column\nbegin\nreturn query\n' ~ sql ~ ';\nend') }}
+    as {{ dollar_quoted('#variable_conflict use_column\nbegin\nreturn query\n' ~ body ~ ';\nend') }}
     {%- else %}
     language sql
-    as {{ dollar_quoted(sql) }}
+    as {{ dollar_quoted(body) }}
     {%- endif -%}
 {%- endmacro %}
 
