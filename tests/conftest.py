@@ -62,16 +62,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave PostgreSQL 15 out where a file is marked so."""
-    left_out = [
-        item
-        for item in items
-        if item.get_closest_marker("one_server")
-        and isinstance(item, pytest.Function)
-        and hasattr(item, "callspec")
-        and item.callspec.params.get("server_url") == "postgres15"
-    ]
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (left_out if _is_left_out(item) else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    items[:] = kept
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    given = getattr(item, "callspec", None)
+    is_on_15 = given is not None and given.params.get("server_url") == "postgres15"
+    return is_on_15 and item.get_closest_marker("one_server") is not None
 
 
 @dataclass(frozen=True)

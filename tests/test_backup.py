@@ -20,7 +20,6 @@ from pipelines.embedded import client_program
 from pipelines.errors import WarehouseError
 from pipelines.ops import hold_lock
 from pipelines.paths import PROJECT_ROOT
-from pipelines.warehouse import open_warehouse
 from tests.clock import HOUR
 from tests.conftest import Project, empty_project, new_database
 from tests.landing import Landing, Window, candle, event, land, market
@@ -189,10 +188,10 @@ def test_what_is_no_backup_is_told(small: Project, tmp_path: Path) -> None:
 def test_a_backup_does_not_mind_a_load_and_a_restore_does(
     small: Project, tmp_path: Path, server_url: str
 ) -> None:
-    with hold_lock(open_warehouse(small.database_url, Path("unused")), wait=False):
+    with hold_lock(small.warehouse(), wait=False):
         small.must("backup", str(tmp_path / "saved"))
     target = empty(small, server_url)
-    with hold_lock(open_warehouse(target.database_url, Path("unused")), wait=False):
+    with hold_lock(target.warehouse(), wait=False):
         assert target.run("restore", str(tmp_path / "saved")).status == 3
     target.must("restore", str(tmp_path / "saved"))
 
@@ -274,7 +273,7 @@ def test_a_killed_backup_leaves_no_folder_and_the_next_one_is_whole(
 
 
 def test_the_password_is_in_no_process_list(small: Project, tmp_path: Path) -> None:
-    password = open_warehouse(small.database_url, Path("unused")).password or "trusted"
+    password = small.warehouse().password or "trusted"
     with patch("pipelines.backup.subprocess.run", wraps=subprocess.run) as spy:
         small.must("backup", str(tmp_path / "saved"))
 

@@ -16,7 +16,6 @@ import psycopg2
 import pytest
 
 from pipelines.ops import hold_lock
-from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, new_database
 from tests.servers import CITUS_URL, NO_CITUS, drop_database
 from tests.simulator import Simulator
@@ -189,7 +188,7 @@ def test_who_reads_everything_waits_for_the_job_and_keeps_jobs_out(
     project: Project, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     """A snapshot is of one node."""
-    warehouse = open_warehouse(project.database_url, Path())
+    warehouse = project.warehouse()
     with ThreadPoolExecutor() as pool:
         with hold_lock(warehouse, wait=False):
             reading = pool.submit(project.must, *command, str(tmp_path / "out"))

@@ -17,7 +17,6 @@ import pytest
 
 from pipelines.ops import hold_lock
 from pipelines.paths import PROJECT_ROOT
-from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, new_database
 from tests.servers import embedded_server
 from tests.simulator import Exchange, Simulator
@@ -357,7 +356,7 @@ def test_a_load_waits_for_another_one(empty: Orchestrated) -> None:
             time.sleep(3)
             ended.append(time.monotonic())
 
-    warehouse = open_warehouse(empty.project.database_url, Path())
+    warehouse = empty.project.warehouse()
     other = threading.Thread(target=hold)
     other.start()
     held.wait(10)

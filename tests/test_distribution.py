@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -12,7 +11,6 @@ from pipelines import distribution, status
 from pipelines.distribution import ForeignKey, Plan, Table, View
 from pipelines.errors import first_line, lost_node
 from pipelines.status import Cluster, Node
-from pipelines.warehouse import open_warehouse
 from tests.conftest import Project
 
 CANDLES = Table("kalshi", "candles", 1, True, False, False, ("market_ticker", "end_ts"))
@@ -102,7 +100,7 @@ def test_keys_and_views_that_stand_in_the_way_come_back_in_order() -> None:
 
 
 def test_on_plain_postgres_one_look_at_the_catalog_is_all(loaded_project: Project) -> None:
-    warehouse = open_warehouse(loaded_project.database_url, Path("unused"))
+    warehouse = loaded_project.warehouse()
     with warehouse.connect() as connection:
         if distribution.has_citus(connection):
             pytest.skip("for plain Postgres")
@@ -116,7 +114,7 @@ def test_on_plain_postgres_one_look_at_the_catalog_is_all(loaded_project: Projec
 
 
 def test_on_plain_postgres_there_is_nothing_to_distribute(loaded_project: Project) -> None:
-    warehouse = open_warehouse(loaded_project.database_url, Path("unused"))
+    warehouse = loaded_project.warehouse()
     with warehouse.connect() as connection:
         if distribution.has_citus(connection):
             pytest.skip("for plain Postgres")

@@ -30,7 +30,6 @@ from pipelines.export import export as run_export
 from pipelines.export_folder import MANIFEST
 from pipelines.export_tables import NOT_EXPORTED, Piece, batches
 from pipelines.paths import PROJECT_ROOT
-from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, copied, empty_project
 from tests.landing import Landing, Window, candle, event, land, market
 from tests.servers import is_cluster
@@ -397,7 +396,7 @@ def waiting_export(typed: Project, tmp_path: Path) -> Iterator[Any]:
     with closing(psycopg2.connect(typed.database_url)) as blocker:
         cursor = blocker.cursor()
         cursor.execute("lock table kalshi.events in access exclusive mode")
-        warehouse = open_warehouse(typed.database_url, Path("unused"))
+        warehouse = typed.warehouse()
         runner = threading.Thread(target=run_export, args=(warehouse, tmp_path, "parquet"))
         runner.start()
         waiting = "select count(*) from pg_locks where not granted"

@@ -9,7 +9,6 @@ import pytest
 
 from pipelines.ops import hold_lock
 from pipelines.replay import BUILT_AT
-from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, copied, empty_project
 from tests.landing import Landing, Window, candle, event, land, market
 from tests.simulator import Simulator
@@ -139,7 +138,7 @@ def test_candles_whose_raw_rows_were_pruned_are_kept_and_counted(built: Project)
 
 
 def test_no_load_lands_in_between(built: Project) -> None:
-    with hold_lock(open_warehouse(built.database_url, Path("unused")), wait=False):
+    with hold_lock(built.warehouse(), wait=False):
         assert built.run("replay").status == 3
         assert built.run("replay", "--verify").status == 3
 

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from pipelines.ops import hold_lock
-from pipelines.warehouse import open_warehouse
 from tests.conftest import Project, empty_project
 from tests.servers import is_cluster
 from tests.simulator import Exchange, Simulator
@@ -88,7 +87,7 @@ def test_requests_are_counted_by_what_came_of_them(own: Project) -> None:
 
 
 def test_no_other_job_may_run_beside_it(project: Project) -> None:
-    warehouse = open_warehouse(project.database_url, Path())
+    warehouse = project.warehouse()
     with hold_lock(warehouse, wait=False):
         result = project.run("run")
 
@@ -348,7 +347,7 @@ def test_a_monitor_that_is_away_fails_nothing_and_its_url_stays_secret(
 
 
 def test_a_run_beside_another_one_tells_nobody(project: Project, listener: Listener) -> None:
-    warehouse = open_warehouse(project.database_url, Path())
+    warehouse = project.warehouse()
     with hold_lock(warehouse, wait=False):
         project.run("run", "--on-failure", listener.url, "--on-success", listener.url)
 

@@ -31,7 +31,7 @@ from pipelines.plan import CandleRequest
 from pipelines.settings import load_settings
 from pipelines.shared_pace import BATCH_SECONDS, SharedPace
 from pipelines.sharing import Leases, begin, open_again, plan, take_over
-from pipelines.warehouse import LOADER, open_warehouse
+from pipelines.warehouse import LOADER
 from tests.clock import iso
 from tests.conftest import Project, empty_project
 from tests.simulator import Exchange, Simulator
@@ -443,7 +443,7 @@ def test_a_loader_that_asks_for_something_else_is_refused_in_one_line(here: Mach
 
 
 def test_a_load_of_its_own_and_loads_that_share_exclude_each_other(project: Project) -> None:
-    warehouse = open_warehouse(project.database_url, Path("unused"))
+    warehouse = project.warehouse()
     with share_lock(warehouse, wait=False):
         refused = project.run("load")
     with hold_lock(warehouse, wait=False):
@@ -488,7 +488,7 @@ def test_one_loader_alone_may_share_too(project: Project) -> None:
 @contextmanager
 def another_loader(project: Project) -> Iterator[Connection]:
     """A loader that shares, lives, and does nothing."""
-    warehouse = open_warehouse(project.database_url, Path("unused"))
+    warehouse = project.warehouse()
     with share_lock(warehouse, wait=False) as connection:
         yield connection
 
