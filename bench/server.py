@@ -18,7 +18,7 @@ from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bench.exchange import MINUTE, Exchange, Size
-from pipelines.paths import PROJECT_ROOT
+from kalshi_elt.base.paths import PROJECT_ROOT
 
 PREFIX = "/trade-api/v2"
 STATS = "/bench/stats"
