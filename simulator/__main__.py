@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from threading import Event
 
 from .exchange import Exchange
+from .seed_event import SEEN_AT
 from .server import Simulator
 
 
@@ -17,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     exchange = Exchange.demo(
         seed=options.seed,
+        # a fixed one, so that who loaded from it yesterday finds the same candles today
+        origin=SEEN_AT,
         era=options.era,
         events=options.events,
         markets_per_event=options.markets,

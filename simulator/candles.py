@@ -1,9 +1,12 @@
 """Candles of any market and any window, made from a hash alone.
 
 Nothing is stored and no earlier candle has to be made first: an hour depends on its number and the
-market's profile only. Three things hold it together without history:
+market's profile only. Hours and spans are counted from the exchange's origin, so what happened so
+many hours ago is the same on every date and at every hour of the day. Three things hold it
+together without history:
 
-* the book at a full hour is a function of that hour, and the last candle before it ends there;
+* the book at a full hour is a function of that hour, and the last candle before it ends there,
+  unless the market closes before that candle: a close cuts the story off and changes none of it;
 * trades are drawn for spans (hours, or a week on quiet markets) with at least one trade in each, so
   the last traded minute is never further away than two spans;
 * the contracts traded up to the end of a span are a function of the span's number.
@@ -83,6 +86,8 @@ class Profile:
     """What the candles of a market depend on."""
 
     key: bytes
+    origin_minute: int
+    """The beginning of an hour, from which hours and spans are counted."""
     open_minute: int
     close_minute: int
     pace: Pace
@@ -93,6 +98,8 @@ class Profile:
     """Largest slow movement to either side."""
     spread: int
     """Half of the spread before it is put on the grid."""
+    contracts_at_origin: int | None
+    """Traded before the origin where that is known; else they are counted from the opening."""
     contracts_per_span: int
     held: int
     """Open interest as a share of the contracts traded, of 256."""
@@ -126,6 +133,8 @@ class CandleSource:
         self.profile = profile
         self._grid = grid(profile.structure)
         self._salt = int.from_bytes(profile.key, "big")
+        self._origin_hour = profile.origin_minute // 60
+        self._first_span = self._span_of(profile.open_minute)
         self._knots: dict[tuple[int, int], int] = {}
         self._middles: dict[int, int] = {}
         self._edges: dict[int, tuple[int, int]] = {}
@@ -166,9 +175,10 @@ class CandleSource:
         at = bisect_left(steps.minutes, minute)
         if not at:
             return self._edge(hour)
-        # The last candle of an hour ends at the book of the next one.
         return (
-            self._quotes(steps.middles[at - 1]) if at < len(steps.minutes) else self._edge(hour + 1)
+            self._quotes(steps.middles[at - 1])
+            if at < len(steps.minutes)
+            else self._end_of(hour, steps)
         )
 
     def tape(self, last: int) -> tuple[int | None, int]:
@@ -178,7 +188,8 @@ class CandleSource:
 
     def open_interest(self, traded: int) -> int:
         """Contracts held when so many have been traded."""
-        return traded * self.profile.held // 256
+        # what is counted back from the origin may have begun below nothing
+        return max(traded, 0) * self.profile.held // 256
 
     def _noise(self, grain: int, number: int) -> int:
         """A number from -1024 to 1023."""
@@ -195,9 +206,9 @@ class CandleSource:
             value = self._knots[grain, number] = self._noise(grain, number)
         return value
 
-    def _wave(self, grain: int, hour: int) -> int:
-        """Noise with one value every `grain` hours and straight lines between."""
-        number, rest = divmod(hour, grain)
+    def _wave(self, grain: int, at: int) -> int:
+        """Noise with one value every `grain` hours from the origin, straight lines between."""
+        number, rest = divmod(at, grain)
         left, right = self._knot(grain, number), self._knot(grain, number + 1)
         return left + (right - left) * rest // grain
 
@@ -207,7 +218,8 @@ class CandleSource:
         if value is None:
             if len(self._middles) >= _KEPT_MIDDLES:
                 self._middles.clear()
-            wave = self._wave(240, hour) * 8 + self._wave(24, hour) * 4 + self._noise(1, hour)
+            at = hour - self._origin_hour
+            wave = self._wave(240, at) * 8 + self._wave(24, at) * 4 + self._noise(1, at)
             value = self.profile.level + wave * self.profile.swing // (8 * 1024)
             value = self._middles[hour] = min(max(value, 20), ONE_DOLLAR - 20)
         return value
@@ -224,13 +236,17 @@ class CandleSource:
     def _make_edge(self, hour: int) -> tuple[int, int]:
         if hour * 60 <= self.profile.open_minute:
             return EMPTY_BOOK
-        if self._noise(0, hour) < -1_004 and self.profile.pace.awake < 256:
+        if self._noise(0, hour - self._origin_hour) < -1_004 and self.profile.pace.awake < 256:
             return EMPTY_BOOK
         middle, spread = self._middle(hour), self.profile.spread
         return self._grid.bid(middle - spread), self._grid.ask(middle + spread)
 
+    def _span_of(self, minute: int) -> int:
+        """The number of the span that a minute lies in; negative before the origin."""
+        return (minute - self.profile.origin_minute) // self.profile.pace.span
+
     def _span(self, number: int) -> list[_Deal]:
-        """The traded minutes of a span, oldest first."""
+        """The traded minutes of a span, oldest first, as if the market never closed."""
         deals = self._spans.get(number)
         if deals is None:
             deals = self._spans[number] = self._make_span(number)
@@ -239,35 +255,38 @@ class CandleSource:
     def _make_span(self, number: int) -> list[_Deal]:
         profile = self.profile
         span, average = profile.pace.span, profile.pace.trades
-        if number < 0 or not average:
+        if number < self._first_span or not average:
             return []
+        start = profile.origin_minute + number * span
+        # the first one begins with the market, and has its trades in what is left of it
+        begin = max(start, profile.open_minute)
+        length = start + span - begin
         noise = shake_128(profile.key + b"s%d" % number).digest(1 + 8 * 2 * average)
         count = 1 + noise[0] * (2 * average - 1) // 256
         draws: dict[int, bytes] = {}
         for at in range(1, 1 + 8 * count, 8):
-            offset = int.from_bytes(noise[at : at + 2], "big") * span >> 16
+            offset = int.from_bytes(noise[at : at + 2], "big") * length >> 16
             draws[offset] = noise[at + 2 : at + 8]
         done = self._traded_before(number)
         left = self._traded_before(number + 1) - done - len(draws)
         weight = sum(draw[0] ** 3 + 1 for draw in draws.values())
-        start, so_far, total = profile.open_minute + number * span, 0, done
+        so_far, total = 0, done
         deals: list[_Deal] = []
         for position, (offset, draw) in enumerate(sorted(draws.items()), 1):
-            minute = start + offset
-            if minute >= profile.close_minute:
-                break
             so_far += draw[0] ** 3 + 1
             after = done + left * so_far // weight + position
-            deals.append(_Deal(minute, draw, after - total, after))
+            deals.append(_Deal(begin + offset, draw, after - total, after))
             total = after
         return deals
 
     def _traded_before(self, number: int) -> int:
         """Contracts traded before a span begins."""
-        if number <= 0:
-            return 0
-        size = self.profile.contracts_per_span
-        return number * size + self._noise(-1, number) * size // 4096
+        size, known = self.profile.contracts_per_span, self.profile.contracts_at_origin
+        more_or_less = self._noise(-1, number) * size // 4096
+        if known is not None:
+            return known + number * size + more_or_less
+        spans = number - self._first_span
+        return spans * size + more_or_less if spans > 0 else 0
 
     def _trade(self, deal: _Deal) -> Trade:
         """The prices of a traded minute: on both sides of the book that it has."""
@@ -288,9 +307,8 @@ class CandleSource:
 
     def _trade_before(self, minute: int) -> Trade | None:
         """The last trade in a minute before `minute`."""
-        profile = self.profile
-        minute = min(minute, profile.close_minute)
-        number = (minute - profile.open_minute - 1) // profile.pace.span
+        minute = min(minute, self.profile.close_minute)
+        number = self._span_of(minute - 1)
         for deals in (self._span(number), self._span(number - 1)):
             at = bisect_left(deals, (minute,))
             if at:
@@ -298,12 +316,10 @@ class CandleSource:
         return None
 
     def _trades_in(self, first: int, last: int) -> dict[int, Trade]:
-        """The trades with first <= minute < last, by minute."""
-        profile = self.profile
-        low = (first - profile.open_minute) // profile.pace.span
-        high = (last - 1 - profile.open_minute) // profile.pace.span
+        """The trades with first <= minute < last, by minute, as if the market never closed."""
+        low, high = self._span_of(first), self._span_of(last - 1)
         found: dict[int, Trade] = {}
-        for number in range(max(low, 0), high + 1):
+        for number in range(max(low, self._first_span), high + 1):
             deals = self._span(number)
             for deal in deals[bisect_left(deals, (first,)) : bisect_left(deals, (last,))]:
                 found[deal.minute] = self._trade(deal)
@@ -323,7 +339,7 @@ class CandleSource:
             return []
         bid_of, ask_of, spread = self._grid.bid, self._grid.ask, self.profile.spread
         bid, ask = self._edge(hour)
-        bid_last, ask_last = self._edge(hour + 1)
+        bid_last, ask_last = self._end_of(hour, steps)
         last = steps.minutes[-1]
         before = self._trade_before(hour * 60)
         previous, held = (before.close, self.open_interest(before.total)) if before else (None, 0)
@@ -362,9 +378,14 @@ class CandleSource:
     def _steps(self, hour: int) -> _Steps:
         """The minutes of an hour that have a candle, with the middle price in each."""
         base = hour * 60
-        noise = shake_128(self.profile.key + b"h%d" % hour).digest(122)
+        noise = shake_128(self.profile.key + b"h%d" % (hour - self._origin_hour)).digest(122)
         trades = self._trades_in(base, base + 60)
         minutes = self._moved(hour, noise, trades)
+        closes = self.profile.close_minute
+        is_cut = bool(minutes) and minutes[-1] > closes
+        if closes < base + 60:
+            minutes = [minute for minute in minutes if minute <= closes]
+            trades = {minute: trade for minute, trade in trades.items() if minute < closes}
         if not minutes:
             return _STANDSTILL
         left, spread = self._middle(hour), self.profile.spread
@@ -376,13 +397,18 @@ class CandleSource:
         ]
         for minute, trade in trades.items():
             middles[minutes.index(minute)] = trade.middle
-        return _Steps(minutes, middles, trades)
+        return _Steps(minutes, middles, trades, is_cut)
+
+    def _end_of(self, hour: int, steps: _Steps) -> tuple[int, int]:
+        """Bid and ask after the last candle of an hour: the book of the next hour, if the close
+        has left that candle."""
+        return self._quotes(steps.middles[-1]) if steps.is_cut else self._edge(hour + 1)
 
     def _moved(self, hour: int, noise: bytes, traded: Iterable[int]) -> list[int]:
-        """The minutes of an hour in which the book or the tape moves, in order."""
+        """The minutes of an hour in which the book or the tape moves, in order, as if the market
+        never closed."""
         profile, base = self.profile, hour * 60
-        first = max(base, profile.open_minute)
-        last = min(base + 60, profile.close_minute + 1)
+        first, last = max(base, profile.open_minute), base + 60
         random: list[int] = []
         if noise[60] < profile.pace.awake:
             active = profile.pace.active
@@ -409,13 +435,14 @@ class CandleSource:
             steps = self._steps(hour)
             if not steps.minutes:
                 continue
-            before, closed = self._edge(hour), self._edge(hour + 1)
+            before, closed = self._edge(hour), self._end_of(hour, steps)
             opened = opened or before
             lows += (before, closed, self._quotes(min(steps.middles)))
             highs += (before, closed, self._quotes(max(steps.middles)))
         if opened is None:
             return None
-        trades = list(self._trades_in(start // MINUTE, end // MINUTE).values())
+        until = min(end // MINUTE, self.profile.close_minute)
+        trades = list(self._trades_in(start // MINUTE, until).values())
         before_all = self._trade_before(start // MINUTE)
         latest = trades[-1] if trades else before_all
         return Candle._make(
@@ -457,9 +484,11 @@ class _Steps(NamedTuple):
     minutes: list[int]
     middles: list[int]
     trades: dict[int, Trade]
+    is_cut: bool
+    """Whether the market closes before the last of them."""
 
 
-_STANDSTILL = _Steps([], [], {})
+_STANDSTILL = _Steps([], [], {}, False)
 _Price = tuple[int | None, ...]
 """Open, high, low, close and mean."""
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from . import seed_event
 from .candles import (
+    HOUR,
     PACES,
     Candle,
     CandleSource,
@@ -39,6 +40,11 @@ class Exchange:
     clock gives Unix seconds and may be replaced at any time; era is the shape of all answers that
     do not carry one of their own; seed decides the candles. Each method that changes something
     does so at once for all requests; hold `lock` to change several things together.
+
+    All that is drawn is drawn by how long before or after `origin` it lies, so that an exchange is
+    the same whenever it is made. The origin never moves: an answer stays what it was while time
+    passes. Without one (Unix seconds) it is the hour in which the exchange was made; whoever wants
+    two exchanges, one after the other, to tell the same story gives both the same.
     """
 
     def __init__(
@@ -49,12 +55,14 @@ class Exchange:
         *,
         seed: int = 0,
         clock: Callable[[], float] = time.time,
+        origin: float | None = None,
         era: Era = "live",
     ) -> None:
         self.lock = RLock()
         self.clock = clock
         self.era: Era = era
         self.seed = seed
+        self.origin_minute = int(clock() if origin is None else origin) // HOUR * 60
         self.series: dict[str, Series] = {item.ticker: item for item in series}
         self.events: dict[str, Event] = {}
         self.markets: dict[str, Market] = {}
@@ -81,6 +89,7 @@ class Exchange:
         *,
         seed: int = 0,
         clock: Callable[[], float] = time.time,
+        origin: float | None = None,
         era: Era = "live",
         seed_era: Era = "legacy",
         events: int = 3,
@@ -99,6 +108,7 @@ class Exchange:
             [*seed_event.MARKETS, *made.markets],
             seed=seed,
             clock=clock,
+            origin=origin,
             era=era,
         )
 
@@ -114,7 +124,8 @@ class Exchange:
         clock: Callable[[], float] = time.time,
         era: Era = "live",
     ) -> Self:
-        """An exchange of any size; the same arguments on the same day give the same exchange.
+        """An exchange of any size; the same arguments in the same hour give the same exchange,
+        in another hour one whose times and the dates in its texts are moved.
 
         multivariate: number of combination markets besides (a tenth of the events when None);
         pace: one of candles.PACES for all markets instead of a mixture.
@@ -171,7 +182,7 @@ class Exchange:
             before_bid, before_ask = source.book(second - 86_400)
             price, before_volume = source.tape(second - 86_400)
             before_price = price or 0
-        size = digest(market.ticker, second // 60)
+        size = digest(market.draw_key, second // 60 - self.origin_minute)
         return Quote(
             yes_bid=bid,
             yes_ask=ask,
@@ -238,7 +249,9 @@ class Exchange:
         if source is None:
             if len(self._sources) >= _KEPT_SOURCES:
                 self._sources.popitem(last=False)
-            source = self._sources[market.ticker] = CandleSource(_profile(market, self.seed))
+            source = self._sources[market.ticker] = CandleSource(
+                _profile(market, self.seed, self.origin_minute)
+            )
         return source
 
     # What a test changes
@@ -386,27 +399,30 @@ class Exchange:
         return market.ticker in self._archived
 
 
-def _profile(market: Market, seed: int) -> Profile:
-    """What the candles of a market depend on; drawn from its ticker where it does not say."""
-    draw = digest(seed, market.ticker)
+def _profile(market: Market, seed: int, origin_minute: int) -> Profile:
+    """What the candles of a market depend on; drawn from its name where it does not say."""
+    draw = digest(seed, market.draw_key)
     pace = PACES[market.pace or _PACE_OF_10[draw % 10]]
     level = market.level if market.level is not None else 200 + (draw >> 8) % 9_600
     volume = (5 + (draw >> 24) % 200) * max(pace.trades, 1) * 100
     held = 60 + (draw >> 32) % 120
-    open_minute = market.opens // SECOND // 60
+    known: int | None = None
     if market.quote is not None and market.quote.volume:
-        # Reach the known volume about nine months after the market opened, as the seed event did.
+        # The known volume was reached about nine months after the market opened, as with the seed.
+        known = market.quote.volume
         volume = max(market.quote.volume * pace.span // (262 * 1_440), 4_000)
         held = market.quote.open_interest * 256 // market.quote.volume
     return Profile(
-        key=digest(seed, market.ticker, "candles").to_bytes(8, "big"),
-        open_minute=open_minute,
+        key=digest(seed, market.draw_key, "candles").to_bytes(8, "big"),
+        origin_minute=origin_minute,
+        open_minute=market.opens // SECOND // 60,
         close_minute=market.closes // SECOND // 60,
         pace=pace,
         structure=market.price_structure,
         level=level,
         swing=min(level, ONE_DOLLAR - level) // 3,
         spread=20 + (draw >> 40) % 130,
+        contracts_at_origin=known,
         contracts_per_span=volume,
         held=held,
     )

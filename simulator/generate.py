@@ -1,4 +1,7 @@
-"""Invented series, events and markets in any number, the same for the same arguments and day."""
+"""Invented series, events and markets in any number, the same for the same arguments and hour.
+
+At another hour their times, and the dates in their texts and tickers, are moved by as much.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +158,7 @@ def catalogue(
 ) -> Catalogue:
     """As many events with as many markets each; now in Unix seconds."""
     rng = Random(seed)
-    today = now * SECOND // DAY * DAY
+    hour = now * SECOND // HOUR * HOUR
     made = Catalogue()
     known: set[str] = set()
     for number in range(events):
@@ -163,14 +166,14 @@ def catalogue(
         series = _series_ticker(kind, number)
         if series not in known:
             known.add(series)
-            made.series.append(_series(kind, series, today))
-        life = _life(_PHASES[number % len(_PHASES)], today, rng)
+            made.series.append(_series(kind, series, hour))
+        life = _life(_PHASES[number % len(_PHASES)], hour, rng)
         event = _event(kind, series, number, life)
         made.events.append(event)
-        made.markets += _markets(kind, event, life, markets_per_event, pace, rng)
+        made.markets += _markets(kind, event, number, life, markets_per_event, pace, rng)
     wanted = -(-events // 10) if multivariate is None else multivariate
     if made.markets:
-        _add_multivariate(made, wanted, today, rng)
+        _add_multivariate(made, wanted, hour, rng)
     return made
 
 
@@ -179,13 +182,13 @@ def _series_ticker(kind: Kind, number: int) -> str:
     return kind.ticker + (str(group + 1) if group else "")
 
 
-def _series(kind: Kind, ticker: str, today: int) -> Series:
+def _series(kind: Kind, ticker: str, hour: int) -> Series:
     return Series(
         ticker=ticker,
         title=kind.title,
         category=kind.category,
         frequency=kind.frequency,
-        updated=today - 200 * DAY + 59_346_529,
+        updated=hour - 200 * DAY + 59_346_529,
         tags=kind.tags,
         sources=(_SOURCE,),
         metadata=kind.metadata,
@@ -193,31 +196,31 @@ def _series(kind: Kind, ticker: str, today: int) -> Series:
     )
 
 
-def _life(phase: str, today: int, rng: Random) -> _Life:
+def _life(phase: str, hour: int, rng: Random) -> _Life:
     day = rng.randrange(1, 40)
     minute = rng.randrange(1_440) * MINUTE
     settled: int | None = None
     if phase == "unopened":
-        opens = today + DAY + day * HOUR
+        opens = hour + DAY + day * HOUR
         closes = opens + 20 * DAY
     elif phase == "settled":
-        closes = today - (1 + day) * DAY + minute
+        closes = hour - (1 + day) * DAY + minute
         opens = closes - rng.randrange(5, 60) * DAY
         settled = closes + rng.randrange(1, 300) * MINUTE + rng.randrange(SECOND)
     elif phase == "archived":
-        closes = today - (70 + 3 * day) * DAY + minute
+        closes = hour - (70 + 3 * day) * DAY + minute
         opens = closes - rng.randrange(5, 60) * DAY
         settled = closes + rng.randrange(1, 300) * MINUTE + rng.randrange(SECOND)
     elif phase in ("closed", "determined"):
-        closes = today - rng.randrange(1, 20) * HOUR
+        closes = hour - rng.randrange(1, 20) * HOUR
         opens = closes - day * DAY
     else:
-        opens = today - day * DAY + minute - DAY
-        closes = today + rng.randrange(1, 200) * DAY + 15 * HOUR
+        opens = hour - day * DAY + minute - DAY
+        closes = hour + rng.randrange(1, 200) * DAY + 15 * HOUR
     created = opens - rng.randrange(10 * MINUTE, DAY)
     created -= created % rng.choice((1,) * 8 + (10, 100))
     if phase == "unopened":
-        created = today - day * HOUR
+        created = hour - day * HOUR
     updated = settled + 10_000 if settled is not None else created + 761_287
     return _Life(phase, opens, closes, settled, created, updated)
 
@@ -241,7 +244,13 @@ def _event(kind: Kind, series: str, number: int, life: _Life) -> Event:
 
 
 def _markets(
-    kind: Kind, event: Event, life: _Life, number: int, pace: str | None, rng: Random
+    kind: Kind,
+    event: Event,
+    event_number: int,
+    life: _Life,
+    number: int,
+    pace: str | None,
+    rng: Random,
 ) -> list[Market]:
     when = datetime.fromtimestamp(life.closes // SECOND, UTC)
     date = f"{when:%b} {when.day}, {when.year}"
@@ -283,6 +292,7 @@ def _markets(
                 settlement_value=value,
                 settled=life.settled,
                 pace=pace,
+                drawn_as=f"{event.series_ticker}-{event_number}-{strike.suffix}",
             )
         )
     return markets
@@ -362,12 +372,12 @@ _MVE_QUOTES = (_NOTHING, replace(_NOTHING, yes_ask=ONE_DOLLAR), None)
 """The two forms of an empty book that combinations come in (API.md 5.4), and a quoted one."""
 
 
-def _add_multivariate(made: Catalogue, number: int, today: int, rng: Random) -> None:
+def _add_multivariate(made: Catalogue, number: int, hour: int, rng: Random) -> None:
     """Combinations of generated markets, an event of its own for each (API.md 5.11)."""
     if not number:
         return
     made.series.append(
-        Series(_MVE_SERIES, "Combo", "Sports", "custom", today - 90 * DAY, exchange_index=1)
+        Series(_MVE_SERIES, "Combo", "Sports", "custom", hour - 90 * DAY, exchange_index=1)
     )
     choices = list(made.markets)
     for index in range(number):
@@ -376,8 +386,8 @@ def _add_multivariate(made: Catalogue, number: int, today: int, rng: Random) -> 
             Leg(market.event_ticker, market.ticker, rng.choice(("yes", "no")))
             for market in rng.sample(choices, min(3, len(choices)))
         )
-        created = today - rng.randrange(1, 48) * HOUR - rng.randrange(SECOND)
-        closes = today + rng.randrange(1, 10) * DAY
+        created = hour - rng.randrange(1, 48) * HOUR - rng.randrange(SECOND)
+        closes = hour + rng.randrange(1, 10) * DAY
         made.events.append(
             Event(
                 event_ticker, _MVE_SERIES, "Combo", "MVE", "Sports", created, closes,

@@ -111,7 +111,8 @@ class Market:
 
     status is derived from the times; `held_status` overrides that (inactive, determined, disputed,
     amended). `quote`, if set, replaces what the candles say. pace and level steer the candles and
-    are drawn from the ticker when missing.
+    are drawn when missing, like everything else from `drawn_as`: the name of a market whose ticker
+    holds a date.
     """
 
     ticker: str
@@ -152,6 +153,12 @@ class Market:
     pace: str | None = None
     level: int | None = None
     quote: Quote | None = None
+    drawn_as: str | None = None
+
+    @property
+    def draw_key(self) -> str:
+        """What its random draws depend on: the same on every date."""
+        return self.drawn_as or self.ticker
 
     @property
     def multivariate(self) -> bool:

@@ -14,6 +14,9 @@ def _time(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * SECOND
 
 
+SEEN_AT = _time("2026-01-27T14:00:00") // SECOND
+"""When the notebook's values were seen, in Unix seconds."""
+
 _OPENS = _time("2025-05-10T14:00:00")
 _CLOSES = _time("2029-11-07T15:00:00")
 _EXPECTED = _time("2029-01-21T15:00:00")
