@@ -81,10 +81,6 @@ prune: setup ## remove raw windows that are typed: make prune ARGS="--raw-older-
 bench: setup ## measure speed, memory and size: make bench ARGS="landing", or all of it
 	@$(BIN)/python -m bench $(or $(ARGS),all)
 
-.PHONY: bench-peer
-bench-peer: setup ## the same markets and candles with ingestr, side by side
-	@$(BIN)/python -m bench peer $(ARGS)
-
 .PHONY: test
 test: setup ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -51,22 +51,6 @@ class RetryableError(ApiError):
 
 class UnreachableError(RetryableError):
     """No connection came about."""
-
-
-class Pacing(Protocol):
-    """What keeps requests to a rate: one loader's `Pace`, or one that loaders share."""
-
-    count: int
-    """Requests let through so far."""
-
-    def wait(self) -> None:
-        """Return when the next request may go out."""
-
-    def slow_down(self) -> None:
-        """After a refusal (429)."""
-
-    def speed_up(self) -> None:
-        """After an answer."""
 
 
 class Pace:
@@ -135,15 +119,14 @@ class KalshiApi:
         attempts: int,
         timeout: float,
         deadline: float = math.inf,
-        pace: Pacing | None = None,
     ) -> None:
-        """`deadline`: when to stop asking, on the clock of `time.monotonic`. `pace`: in place of
-        one of `rate`."""
+        """`rate`: requests a second. `deadline`: when to stop asking, on the clock of
+        `time.monotonic`."""
         self.base_url = base_url
         self.outcomes: Counter[str] = Counter()
         """Requests by what came of them: the status, or `unreachable`, `timeout`, `broken off`,
         `no JSON`, `no address`."""
-        self._pace: Pacing = pace or Pace(rate)
+        self._pace = Pace(rate)
         self._timeout = timeout
         self._deadline = deadline
         self._threads = threading.local()

@@ -267,13 +267,6 @@ def _add_load_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, help="requests a second, default 8")
     parser.add_argument("--workers", type=int, help="requests at once, default 4")
     _add_flag(parser, "--wait", "wait", True, "wait for another load to end")
-    _add_flag(
-        parser,
-        "--share",
-        "share",
-        True,
-        "share the load with others that are started so, on this machine or another (not in `run`)",
-    )
     _add_flag(parser, "--dry-run", "dry_run", True, "print the plan, land nothing")
     parser.add_argument("--log-format", metavar="FORMAT", help="text or json")
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from pipelines import catalog, coverage
 from pipelines.catalog import Scope
@@ -63,14 +63,10 @@ def fetch_and_land(context: LoadContext, requests: list[CandleRequest]) -> None:
 
 
 def land_package(
-    context: LoadContext,
-    requests: Iterable[CandleRequest],
-    reporter: Reporter,
-    on_answer: Callable[[CandleRequest], None] = lambda request: None,
+    context: LoadContext, requests: Iterable[CandleRequest], reporter: Reporter
 ) -> None:
-    """Land the requests' windows as one package. `on_answer` is told of each request that needs not
-    be sent again in this load, from whichever thread sent it."""
-    rows = _rows(context, requests, reporter, on_answer)
+    """Land the requests' windows as one package."""
+    rows = _rows(context, requests, reporter)
     try:
         context.lander.land(kalshi_source(candlesticks=rows))
     except RefusedError as error:
@@ -135,10 +131,7 @@ def _in_their_tiers(context: LoadContext, markets: list[MarketInTier]) -> list[M
 
 
 def _rows(
-    context: LoadContext,
-    requests: Iterable[CandleRequest],
-    reporter: Reporter,
-    on_answer: Callable[[CandleRequest], None],
+    context: LoadContext, requests: Iterable[CandleRequest], reporter: Reporter
 ) -> Iterator[WindowRow]:
     """Fetch while dlt extracts. An exception in here would cost the whole package."""
 
@@ -146,14 +139,12 @@ def _rows(
         if context.summary.is_over:
             return []
         try:
-            outcomes = _fetch(context, request)
+            return _fetch(context, request)
         except OutOfTimeError:
             context.summary.is_out_of_time = True
             return []
         except NoMoreAnswersError as error:
             return [Problem("candles not yet fetched", str(error), is_final=True)]
-        on_answer(request)
-        return outcomes
 
     for outcomes in in_parallel(fetch, requests, context.settings.workers):
         candles = 0

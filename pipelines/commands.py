@@ -26,7 +26,7 @@ MOST_PROBLEMS = 20
 LOAD_NAMES = (
     *("events", "markets", "series", "categories", "status", "min_volume", "multivariate"),
     *("intervals", "since", "until", "candles", "again"),
-    *("rate", "workers", "wait", "share", "dry_run", "log_format"),
+    *("rate", "workers", "wait", "dry_run", "log_format"),
 )
 """The settings of a load that have an argument."""
 
@@ -42,9 +42,6 @@ def load_command(arguments: argparse.Namespace) -> int:
     from pipelines.timerange import parse_range
 
     settings = load_settings({name: getattr(arguments, name) for name in LOAD_NAMES})
-    if settings.share:
-        # what it has claimed is given back at once
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     wanted = parse_range(settings.since, settings.until, now=time.time())
     summary = load(settings, wanted, _warehouse())
     if settings.log_format == "json":
@@ -76,11 +73,6 @@ def run_command(arguments: argparse.Namespace) -> int:
     settings = load_settings({name: getattr(arguments, name) for name in names})
     if settings.dry_run:
         raise UsageError("run has no dry run: use `kalshi-elt load --dry-run`")
-    if settings.share:
-        raise UsageError(
-            "run does not share its load: use `kalshi-elt load --share` in each process, then "
-            "`kalshi-elt transform` in one"
-        )
     wanted = parse_range(settings.since, settings.until, now=time.time())
     with telling(settings.on_failure, settings.on_success) as listeners:
         job = run(settings, wanted, _warehouse())

@@ -1,4 +1,4 @@
-"""What the steps of one load share."""
+"""What the steps of one load have in common."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from pipelines.api import KalshiApi, Pacing
+from pipelines.api import KalshiApi
 from pipelines.land import Lander
 from pipelines.progress import Log
 from pipelines.selection import Selection
@@ -39,12 +39,9 @@ def make_context(
     warehouse: Warehouse,
     connection: Connection,
     deadline: float = math.inf,
-    *,
-    lander: Lander | None = None,
-    pace: Pacing | None = None,
 ) -> LoadContext:
     """The context of a load that begins now, and asks for nothing more after `deadline`
-    (`time.monotonic`). `lander` and `pace`: those of one that shares a load with others."""
+    (`time.monotonic`)."""
     return LoadContext(
         settings=settings,
         selection=settings.selection(),
@@ -57,9 +54,8 @@ def make_context(
             attempts=settings.attempts,
             timeout=settings.timeout,
             deadline=deadline,
-            pace=pace,
         ),
-        lander=lander or Lander(warehouse),
+        lander=Lander(warehouse),
         log=Log(settings.log_format),
         summary=LoadSummary(is_dry_run=settings.dry_run),
         started_at=datetime.now(UTC),

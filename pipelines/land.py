@@ -1,4 +1,4 @@
-"""Landing rows in `kalshi_raw` through dlt, and settling what an earlier load left behind."""
+"""Landing rows in `kalshi_raw` through dlt, and recovering what an earlier load left behind."""
 
 import json
 import shutil
@@ -57,15 +57,13 @@ def _mend_folders(working: Path) -> None:
 class Lander:
     """Lands sources in one warehouse, one load package each."""
 
-    def __init__(self, warehouse: Warehouse, application: str = LOADER) -> None:
-        """`application`: the name of its connections."""
-        self.application = application
+    def __init__(self, warehouse: Warehouse) -> None:
         _mend_folders(warehouse.work_folder / PIPELINE)
         self._pipeline = dlt.pipeline(
             pipeline_name=PIPELINE,
             destination=postgres_binary(
                 destination_name="postgres",
-                credentials=_credentials(warehouse.acting_as(LOADER_ROLE), application),
+                credentials=_credentials(warehouse.acting_as(LOADER_ROLE)),
                 # a unique index on raw rows would make a repeated package fail for ever
                 create_indexes=False,
             ),
@@ -73,7 +71,7 @@ class Lander:
             pipelines_dir=str(warehouse.work_folder),
         )
 
-    def settle(self) -> int:
+    def recover(self) -> int:
         """Land what an interrupted load left pending; returns the number of packages.
 
         dlt ignores new data, and reports success, while a package is pending.
@@ -238,7 +236,7 @@ APPEND_ONLY = (
 )
 
 
-def _credentials(warehouse: Warehouse, application: str) -> PostgresCredentials:
+def _credentials(warehouse: Warehouse) -> PostgresCredentials:
     """dlt's form of the connection. It insists on a password and reads a socket's folder from the
     query, as a bare folder can't stand where a URL has its host."""
     is_socket = warehouse.host.startswith("/")
@@ -252,7 +250,7 @@ def _credentials(warehouse: Warehouse, application: str) -> PostgresCredentials:
     credentials.client_encoding = "utf8"
     credentials.query = {
         **warehouse.parameters,
-        "application_name": application,
+        "application_name": LOADER,
         **({"host": warehouse.host} if is_socket else {}),
     }
     credentials.resolve()

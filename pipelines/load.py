@@ -1,4 +1,4 @@
-"""One load, from settings to a summary: settle → crawl → plan → fetch → land."""
+"""One load, from settings to a summary: recover → crawl → plan → fetch → land."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from pipelines.fetch import Problem
 from pipelines.ops import forget, hold_lock
 from pipelines.plan import CandleRequest
 from pipelines.settings import LoadSettings
-from pipelines.slots import settle_free_slots
 from pipelines.summary import LoadSummary, count
 from pipelines.timerange import TimeRange
 from pipelines.warehouse import Warehouse
@@ -24,11 +23,6 @@ def load(settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> Loa
     What can't be landed is a problem in the summary and stops nothing else. Raises KalshiEltError
     when nothing more can be done: no API at the start, no warehouse, another load under way.
     """
-    if settings.share and not settings.dry_run:
-        # it is made of the steps here
-        from pipelines.shared_load import load_shared
-
-        return load_shared(settings, wanted, warehouse)
     with hold_lock(warehouse, wait=settings.wait) as connection:
         return load_under_lock(make_context(settings, wanted, warehouse, connection))
 
@@ -38,7 +32,7 @@ def load_under_lock(context: LoadContext) -> LoadSummary:
     was done before an error stands in it."""
     with measured(context):
         if not context.settings.dry_run:
-            settle(context)
+            recover(context)
         requests = list_and_plan(context)
         if context.settings.candles and context.settings.dry_run:
             print(candles.report(context, requests))
@@ -73,27 +67,21 @@ def list_and_plan(context: LoadContext) -> list[CandleRequest]:
     return candles.plan(context, crawl.chosen.values(), scope)
 
 
-def settle(context: LoadContext, *, is_alone: bool = True) -> None:
-    """Finish what the last load left, then count what it covered.
-
-    `is_alone`: whether no other loader is at work; one that is has loads under way which look like
-    those that lost their record.
-    """
+def recover(context: LoadContext) -> None:
+    """Finish what the last load left, then count what it covered."""
     if not context.lander.has_landed(context.connection):
         forget(context.connection)
-    settle_pending(context)
-    if is_alone and (orphans := context.lander.adopt_orphans(context.connection)):
+    _recover_pending(context)
+    if orphans := context.lander.adopt_orphans(context.connection):
         context.log.say(f"adopted {count(orphans, 'load')} of which dlt had lost the record")
     context.lander.create_tables(context.connection)
     coverage.count_finished_loads(context.connection)
 
 
-def settle_pending(context: LoadContext) -> None:
+def _recover_pending(context: LoadContext) -> None:
     """Land what killed loads left pending on this machine."""
-    lander = context.lander
     try:
-        pending = settle_free_slots(context.warehouse, lander.application) + lander.settle()
-        if pending:
+        if pending := context.lander.recover():
             context.log.say(f"landed {count(pending, 'package')} that an earlier load left pending")
     except RefusedError as error:
         context.summary.note(Problem("what an earlier load left pending", str(error)))

@@ -10,43 +10,25 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from pipelines.distribution import is_distributed
 from pipelines.errors import BusyError
 from pipelines.versions import prepare
-from pipelines.warehouse import LOADER, LOADER_ROLE, Warehouse, select
+from pipelines.warehouse import LOADER, LOADER_ROLE, Warehouse
 
 LOCK = (0x6B616C73, 0x68690001)
 """Key of the advisory lock, two integers: "kals" and "hi" with a 1."""
-
-LEAD = (LOCK[0], LOCK[1] + 1)
-"""Key of the lock of the loader that leads others."""
-
-PREPARING = (LOCK[0], LOCK[1] + 2)
-"""Key of the lock of a loader that makes the tables, where several begin at once."""
 
 SECONDS_BETWEEN_TRIES = 0.5
 
 LEFT_BEHIND_SECONDS = 20.0
 """Longest wait for what a killed load left running in the server."""
 
-HOLDERS = """
-select pid::text from pg_locks
-where
-    locktype = 'advisory'
-    and database = (select oid from pg_database where datname = current_database())
-    and classid = %s
-    and objid = %s
-    and granted
-"""
-"""The server processes of those who hold the lock: several where they share it."""
-
-LEFT_BEHIND = f"""
+LEFT_BEHIND = """
 from pg_stat_activity
 where
     datname = current_database()
-    and application_name ~ %s
-    and coalesce(substring(application_name from ' ([0-9]+)$'), '') not in ({HOLDERS})
+    and application_name = %s
     and usename = session_user
     and pid <> pg_backend_pid()
 """
-"""Connections of loaders that are dead: who shares names his own as `application_of` says."""
+"""Connections of loaders that are dead: the one that lives, which asks, has opened none yet."""
 
 
 @contextmanager
@@ -65,7 +47,7 @@ def hold_lock(
     """
     acting = warehouse.acting_as(role) if role else warehouse
     with acting.connect(autocommit=True) as connection:
-        _wait_for_lock(connection, "pg_try_advisory_lock", wait, str(warehouse))
+        _wait_for_lock(connection, wait, str(warehouse))
         try:
             end_what_was_left_behind(connection)
             if not any_version:
@@ -85,49 +67,12 @@ def at_rest(warehouse: Warehouse) -> Iterator[None]:
         if not is_distributed(connection):
             yield
             return
-        _wait_for_lock(connection, "pg_try_advisory_lock", True, str(warehouse))
+        _wait_for_lock(connection, True, str(warehouse))
         try:
             yield
         finally:
             with suppress(psycopg2.Error), connection.cursor() as cursor:
                 cursor.execute("select pg_advisory_unlock(%s, %s)", LOCK)
-
-
-@contextmanager
-def share_lock(warehouse: Warehouse, *, wait: bool) -> Iterator[Connection]:
-    """The same for one of several loaders: they hold the lock together, and nobody else does.
-
-    One of them at a time holds LEAD besides (`try_to_lead`).
-    """
-    with warehouse.acting_as(LOADER_ROLE).connect(autocommit=True) as connection:
-        _wait_for_lock(connection, "pg_try_advisory_lock_shared", wait, str(warehouse))
-        try:
-            with connection.cursor() as cursor:
-                # two at once would make the same tables
-                cursor.execute("select pg_advisory_lock(%s, %s)", PREPARING)
-                prepare(connection, str(warehouse))
-                cursor.execute("select pg_advisory_unlock(%s, %s)", PREPARING)
-            end_what_was_left_behind(connection)
-            yield connection
-        finally:
-            with suppress(psycopg2.Error), connection.cursor() as cursor:
-                cursor.execute("select pg_advisory_unlock_all()")
-
-
-def try_to_lead(connection: Connection) -> bool:
-    """Whether this loader leads from now on those that share the lock."""
-    return _try_lock(connection, "pg_try_advisory_lock", LEAD)
-
-
-def count_holders(connection: Connection) -> int:
-    """How many hold the lock: several where they share it."""
-    return len(select(connection, HOLDERS, LOCK))
-
-
-def application_of(connection: Connection) -> str:
-    """The name of the connections through which a loader lands that shares the lock: it tells whose
-    they are."""
-    return f"{LOADER} {connection.info.backend_pid}"
 
 
 def forget(connection: Connection) -> None:
@@ -136,8 +81,8 @@ def forget(connection: Connection) -> None:
         cursor.execute("truncate kalshi_ops.objects, kalshi_ops.coverage, kalshi_ops.covered_loads")
 
 
-def _wait_for_lock(connection: Connection, how: str, wait: bool, warehouse: str) -> None:
-    while not _try_lock(connection, how, LOCK):
+def _wait_for_lock(connection: Connection, wait: bool, warehouse: str) -> None:
+    while not _try_lock(connection):
         if not wait:
             raise BusyError(
                 f"another load is running on {warehouse}: run again when it has ended, or with "
@@ -146,9 +91,9 @@ def _wait_for_lock(connection: Connection, how: str, wait: bool, warehouse: str)
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
-def _try_lock(connection: Connection, how: str, key: tuple[int, int]) -> bool:
+def _try_lock(connection: Connection) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(f"select {how}(%s, %s)", key)
+        cursor.execute("select pg_try_advisory_lock(%s, %s)", LOCK)
         (is_held,) = cursor.fetchone() or (False,)
     return bool(is_held)
 
@@ -159,7 +104,7 @@ def end_what_was_left_behind(connection: Connection) -> None:
     They would make the same tables, or copy the same files, as the load that follows.
     """
     deadline = time.monotonic() + LEFT_BEHIND_SECONDS
-    values = [f"^{LOADER}( [0-9]+)?$", *LOCK]
+    values = [LOADER]
     with connection.cursor() as cursor:
         # a role may not end what its member has begun
         cursor.execute("set role none")

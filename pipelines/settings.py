@@ -77,10 +77,6 @@ class LoadSettings(BaseConfiguration):
     """How long a package of candles is fetched, at least: what a kill can cost."""
     wait: bool = False
     """Wait for another load on the warehouse to end, instead of giving up."""
-    share: bool = False
-    """Share the load with other processes that say so, too."""
-    lease_seconds: float = 60.0
-    """After how long others take up the requests of a loader that shares a load and was killed."""
     dry_run: bool = False
     """Print the plan, land nothing."""
     log_format: str = "text"
@@ -166,7 +162,7 @@ def _check(settings: LoadSettings) -> None:
         raise UsageError(
             f"KALSHI_API_URL {settings.api_url!r} is no address: it begins with https://"
         )
-    for name in ("rate", "attempts", "timeout", "workers", "requests_per_package", "lease_seconds"):
+    for name in ("rate", "attempts", "timeout", "workers", "requests_per_package"):
         if not 0 < getattr(settings, name) < math.inf:
             raise UsageError(f"setting {name} must be more than 0, and finite")
     if not 0 <= settings.seconds_per_package < math.inf:

@@ -10,7 +10,6 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from pipelines import versions
 from pipelines.distribution import is_distributed
-from pipelines.ops import HOLDERS, LEAD, LOCK
 from pipelines.summary import size
 from pipelines.warehouse import (
     OPS_SCHEMA,
@@ -110,16 +109,6 @@ from kalshi_ops.runs
 where outcome <> 'running'
 order by run_id desc
 limit 1
-"""
-
-SHARED_LOAD = f"""
-select
-    crawl_id,
-    requests,
-    (select count(*) from kalshi_ops.crawl_requests where crawl_id = crawls.crawl_id),
-    (select count(*) from ({HOLDERS}) as loaders)
-from kalshi_ops.crawls
-where state <> 'ended' and leader_pid::text in ({HOLDERS})
 """
 
 PARTITIONS = """
@@ -250,18 +239,6 @@ class LastRun:
 
 
 @dataclass(frozen=True)
-class SharedLoad:
-    """A load under way that several loaders share."""
-
-    crawl_id: int
-    requests: int | None
-    """How many were planned; None while its leader lists."""
-    left: int
-    """Requests that have not landed yet."""
-    loaders: int
-
-
-@dataclass(frozen=True)
 class Size:
     """Of one table, with its partitions, indexes and compressed values."""
 
@@ -320,7 +297,6 @@ class Status:
     last_run: LastRun | None
     cluster: Cluster | None = None
     """None where the warehouse is not distributed."""
-    shared_load: SharedLoad | None = None
 
 
 def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
@@ -363,7 +339,6 @@ def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
             ),
             last_run=_last_run(connection) if has_objects else None,
             cluster=_cluster(connection) if is_on_nodes else None,
-            shared_load=_shared_load(connection) if has_objects else None,
         )
 
 
@@ -395,8 +370,6 @@ def render(status: Status) -> str:
     lines.append(f"newest data  {_ago(status.newest_data)}")
     if status.last_run:
         lines.append(_last_run_line(status.last_run))
-    if status.shared_load:
-        lines.append(_shared_load_line(status.shared_load))
     lines.append(
         f"markets      {status.open_markets:,} open, {status.settled_markets:,} settled, "
         f"{status.gone_markets:,} gone from Kalshi, {status.known_markets:,} known"
@@ -458,18 +431,6 @@ def _cluster_lines(cluster: Cluster) -> list[str]:
 def _last_run(connection: Connection) -> LastRun | None:
     found = select(connection, LAST_RUN)
     return LastRun(*found[0]) if found else None
-
-
-def _shared_load(connection: Connection) -> SharedLoad | None:
-    found = select(connection, SHARED_LOAD, [*LOCK, *LEAD])
-    return SharedLoad(*found[0]) if found else None
-
-
-def _shared_load_line(load: SharedLoad) -> str:
-    left = (
-        "listing" if load.requests is None else f"{load.left:,} of {load.requests:,} requests left"
-    )
-    return f"shared load  {load.crawl_id}: {left}, {load.loaders:,} loaders at work"
 
 
 def _last_run_line(run: LastRun) -> str:

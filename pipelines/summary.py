@@ -10,8 +10,6 @@ FIGURES = (
     *("requests", "seconds"),
 )
 
-OTHERS = ("other_loaders", "other_windows", "other_candles")
-
 
 @dataclass
 class LoadSummary:
@@ -34,8 +32,6 @@ class LoadSummary:
     planned: Counter[str] = field(default_factory=Counter)
     """A dry run's requests, by endpoint."""
     is_dry_run: bool = False
-    others: tuple[int, int, int] | None = None
-    """Other loaders of a shared load, and the windows and candles that they landed."""
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -60,7 +56,6 @@ class LoadSummary:
             "is_out_of_time": self.is_out_of_time,
             "planned": dict(self.planned),
             "problems": [str(problem) for problem in self.problems],
-            **({} if self.others is None else dict(zip(OTHERS, self.others, strict=True))),
         }
 
     def __str__(self) -> str:
@@ -72,17 +67,7 @@ class LoadSummary:
         return (
             f"landed {count(self.events, 'event')}, {count(self.markets, 'market')}"
             f"{unchanged}{gone} and {count(self.candles, 'candle')} "
-            f"in {count(self.windows, 'window')} {taken}{self._shared}"
-        )
-
-    @property
-    def _shared(self) -> str:
-        if not self.others or not self.others[0]:
-            return ""
-        loaders, windows, candles = self.others
-        return (
-            f"; {count(loaders, 'other loader')} landed {count(candles, 'candle')} "
-            f"in {count(windows, 'window')}"
+            f"in {count(self.windows, 'window')} {taken}"
         )
 
 

@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from pipelines.errors import WarehouseError
 from pipelines.paths import PROJECT_ROOT
 
-VERSION = 3
+VERSION = 4
 
 FOLDER = PROJECT_ROOT / "pipelines" / "sql"
 

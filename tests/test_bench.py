@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from unittest.mock import patch
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -18,12 +17,9 @@ from bench.__main__ import main
 from bench.day import Day
 from bench.exchange import MINUTE, TAPES, Exchange, Size
 from bench.measure import Finished, Series, alternate, cpu_seconds, peak_mb
-from bench.peer import UnavailableError, redirected, unpaced
 from bench.scale import exponent
 from bench.server import BenchServer, Stats
 from pipelines.cli import main as elt
-from pipelines.paths import PROJECT_ROOT
-from pipelines.settings import API_URL
 from tests.conftest import Project
 
 SIZE = Size(markets=200, events=20, series=7, all_series=30, candles_a_day=60)
@@ -245,46 +241,3 @@ def test_quiet_runs() -> None:
         "quiet run, transform: big against small",
         "quiet run, both: big against small",
     ]
-
-
-@pytest.fixture
-def peer() -> bytes:
-    """A program with Kalshi's address and the call that sets the pace, as ingestr has them."""
-    call = b"\xbb\x2c\0\0\0\xf2\x0f\x10\x05\x63\xf6\xbb\x03\xb9\x02\0\0\0\xe8"
-    return b"before" + API_URL.encode() + b"between" + call + b"after"
-
-
-def test_a_peer_is_led_to_the_local_exchange(peer: bytes) -> None:
-    local = redirected(peer, "http://127.0.0.1:45678/trade-api/v2")
-    assert len(local) == len(peer)
-    assert b"@127.0.0.1:45678/trade-api/v2between" in local
-    assert API_URL.encode() not in local
-    with pytest.raises(UnavailableError, match="address"):
-        redirected(local, "http://127.0.0.1:45678/trade-api/v2")
-
-
-def test_a_peer_loses_its_limiter_where_the_call_is_known(peer: bytes) -> None:
-    assert unpaced(peer) == peer.replace(b"\xb9\x02", b"\xb9\0")
-    assert unpaced(peer + peer) is None
-    assert unpaced(b"another platform") is None
-
-
-def test_without_the_peer_there_is_one_line_and_no_failure(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    absent = UnavailableError("ingestr can't be used: pip: ERROR: No matching distribution")
-    with patch("bench.peer.installed", side_effect=absent):
-        assert main(["peer"]) == 0
-    assert capsys.readouterr().out == f"skipped: {absent}\n"
-
-    other = tmp_path / "bin" / "ingestr"
-    other.parent.mkdir()
-    other.write_text("#!/bin/sh\necho ingestr version v9.9.9\n")
-    other.chmod(0o755)
-    assert main(["peer", "--peer-venv", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("skipped: ") and said.count("\n") == 1 and "v9.9.9" in said
-
-
-def test_the_peer_is_never_installed_into_the_project() -> None:
-    assert main(["peer", "--peer-venv", str(PROJECT_ROOT / ".venv")]) == 1

@@ -314,7 +314,6 @@ OPTIONS = [
     pytest.param(["--rate", "3"], "rate", 3.0, id="rate"),
     pytest.param(["--workers", "2"], "workers", 2, id="workers"),
     pytest.param(["--wait"], "wait", True, id="wait"),
-    pytest.param(["--share"], "share", True, id="share"),
     pytest.param(["--dry-run"], "dry_run", True, id="dry-run"),
     pytest.param(["--log-format", "json"], "log_format", "json", id="log-format"),
 ]

@@ -39,7 +39,7 @@ def test_the_next_package_lands(warehouse: Warehouse, project: Project) -> None:
 
     lander.land(kalshi_source(events=[EventRow("GOOD", b'{"event_ticker":"GOOD"}', ORIGIN)]))
 
-    assert lander.settle() == 0
+    assert lander.recover() == 0
     assert project.query("select event_ticker from kalshi_raw.events") == [("GOOD",)]
 
 

@@ -38,8 +38,6 @@ DEFAULTS: dict[str, object] = {
     "attempts": 6,
     "timeout": 30.0,
     "wait": False,
-    "share": False,
-    "lease_seconds": 60.0,
     "dry_run": False,
     "log_format": "text",
     "requests_per_package": 50,
@@ -108,8 +106,6 @@ SETTINGS = [
     pytest.param("candles", False, "false", True, "true", False, id="candles"),
     pytest.param("again", True, "true", False, "false", True, id="again"),
     pytest.param("wait", True, "true", False, "false", True, id="wait"),
-    pytest.param("share", True, "true", False, "false", True, id="share"),
-    pytest.param("lease_seconds", 30.0, "30", 90.5, "90.5", 5.0, id="lease_seconds"),
     pytest.param("dry_run", True, "true", False, "false", True, id="dry_run"),
     pytest.param("workers", 1, "1", 2, "2", 3, id="workers"),
     pytest.param("requests_per_package", 1, "1", 2, "2", 3, id="requests_per_package"),
@@ -321,7 +317,7 @@ def test_an_unreadable_variable_is_refused_by_name(
     assert f"`{name}`" in message
 
 
-@pytest.mark.parametrize("name", ["rate", "attempts", "timeout", "workers", "lease_seconds"])
+@pytest.mark.parametrize("name", ["rate", "attempts", "timeout", "workers"])
 @pytest.mark.parametrize("number", ["0", "-1"])
 def test_a_number_that_is_not_more_than_zero_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, name: str, number: str
@@ -372,7 +368,6 @@ def test_a_name_that_is_a_list_or_an_object_is_refused(
         ("status", "running"),
         ("workers", "99"),
         ("wait", "true"),
-        ("share", "true"),
         ("multivariate", "true"),
         ("api_url", "http://elsewhere.test"),
     ],

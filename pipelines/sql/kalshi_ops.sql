@@ -107,53 +107,6 @@ create table kalshi_ops.waiting (
     constraint pk_waiting primary key (child, key)
 );
 
-create table kalshi_ops.crawls (
-    crawl_id bigint generated always as identity,
-    asked jsonb not null,
-    state text not null default 'preparing',
-    leader_pid integer not null,
-    requests integer,
-    started_at timestamptz not null default now(),
-    ended_at timestamptz,
-    constraint pk_crawls primary key (crawl_id),
-    constraint ck_crawls_state check (state in ('preparing', 'open', 'ended'))
-);
-
-create table kalshi_ops.crawl_requests (
-    request_id bigint generated always as identity,
-    crawl_id bigint not null,
-    market_tickers text[] not null,
-    interval_min integer not null,
-    window_start timestamptz not null,
-    window_end timestamptz not null,
-    tier text not null,
-    loader_id bigint,
-    leased_until timestamptz,
-    constraint pk_crawl_requests primary key (request_id)
-);
-create index idx_crawl_requests_loader_id on kalshi_ops.crawl_requests (loader_id) where loader_id is not null;
-
-create table kalshi_ops.crawl_loaders (
-    loader_id bigint generated always as identity,
-    crawl_id bigint not null,
-    host text not null,
-    backend_pid integer not null,
-    joined_at timestamptz not null default now(),
-    requests integer not null default 0,
-    windows bigint not null default 0,
-    candles bigint not null default 0,
-    constraint pk_crawl_loaders primary key (loader_id)
-);
-
-create table kalshi_ops.pace (
-    api_url text not null,
-    highest_rate double precision not null,
-    rate double precision not null,
-    tokens double precision not null,
-    filled_at timestamptz not null,
-    constraint pk_pace primary key (api_url)
-);
-
 comment on table kalshi_ops.warehouse_version is
     'One row per version of the tables in kalshi_ops that this warehouse has had; the highest counts.';
 comment on table kalshi_ops.runs is
@@ -174,13 +127,5 @@ comment on table kalshi_ops.typed_models is
     'One row per incremental model: the dbt run up to which it has typed.';
 comment on table kalshi_ops.waiting is
     'One row per market that waits for its event, and per market ticker whose candles wait for it; run is the dbt run that took it up.';
-comment on table kalshi_ops.crawls is
-    'The load under way, or the last one, that several loaders shared (kalshi-elt load --share); no other row.';
-comment on table kalshi_ops.crawl_requests is
-    'One row per candle request of a shared load that has not landed yet, and which loader has it until when.';
-comment on table kalshi_ops.crawl_loaders is
-    'One row per loader of the shared load in kalshi_ops.crawls: what it has landed so far.';
-comment on table kalshi_ops.pace is
-    'One row per API that loaders have shared: a token bucket of one second''s requests. Times and rates are the server''s.';
 
-insert into kalshi_ops.warehouse_version (version) values (3);
+insert into kalshi_ops.warehouse_version (version) values (4);
