@@ -38,12 +38,7 @@
 
     {{ get_assert_columns_equivalent(checked_sql) }}
     {%- for ddl in [keyed_table_ddl, partitions_ddl] -%}
-        {%- set statements = ddl(target_relation) -%}
-        {%- if statements and is_distributed() -%}
-            {#- the queries before were run on all nodes at once, after which Citus can't go one by one -#}
-            {%- do run_query('commit') -%}
-            {%- do statements.insert(0, 'set local citus.multi_shard_modify_mode to sequential') -%}
-        {%- endif -%}
+        {%- set statements = cluster_ddl(ddl(target_relation)) -%}
         {%- for one in statements -%}
             {% call statement('ensure_table') %}
                 {{ one }}
@@ -58,13 +53,11 @@
     {#- compiling these statements costs more than it saves: 14 s of a first build on PostgreSQL 15 -#}
     {%- do run_query('set jit = off') -%}
     {%- set is_all_new = not is_full_refresh and not may_meet_rows(target_relation) -%}
-    {%- set rows_aside = rows_on_nodes(target_relation, sql) if is_full_refresh and is_distributed() -%}
+    {%- set fresh_rows = cluster_rows_aside(target_relation, sql) if is_full_refresh -%}
     {% call statement('main') %}
-        {{ keyed_table_upsert(target_relation, 'select * from ' ~ rows_aside if rows_aside else sql, is_full_refresh, rows_aside, is_all_new) }}
+        {{ keyed_table_upsert(target_relation, fresh_rows or fresh_rows_of(sql, is_full_refresh), is_full_refresh, is_all_new) }}
     {% endcall %}
-    {%- if rows_aside -%}
-        {%- do run_query('drop table ' ~ rows_aside) -%}
-    {%- endif %}
+    {%- do cluster_drop_rows_aside(target_relation) if is_full_refresh -%}
     {%- if meta.get('waits_for') %}
     {% call statement('remember_waiting') %}
         {{ remember_waiting(meta['waits_for']) }}
@@ -101,7 +94,7 @@
     {%- set statements = [] -%}
     {%- if not present['column'] -%}
         {%- do statements.append(create_keyed_table(relation, rendered, partition_by)) -%}
-        {%- do statements.append(distribute(relation)) if is_distributed() -%}
+        {%- do statements.extend(cluster_layout(relation)) -%}
     {%- else -%}
         {%- for name, column in model['columns'].items() -%}
             {%- if name not in present['column'] -%}
@@ -220,7 +213,17 @@
 {% endmacro %}
 
 
-{% macro keyed_table_upsert(relation, sql, is_full_refresh, is_at_hand=false, is_all_new=false) %}
+{# The CTE of the model's rows; a full refresh reads it twice. #}
+{% macro fresh_rows_of(sql, is_full_refresh) -%}
+    {{ 'materialized ' if is_full_refresh }}(
+
+        {{ sql }}
+
+    )
+{%- endmacro %}
+
+
+{% macro keyed_table_upsert(relation, fresh_rows, is_full_refresh, is_all_new=false) %}
     {%- set meta = config.get('meta', {}) -%}
     {%- set keys = keyed_table_key() -%}
     {%- set columns = model['columns'].keys() | list -%}
@@ -229,11 +232,7 @@
     {%- set is_newer = 'excluded.fetched_at >= present.fetched_at' if 'fetched_at' in columns and not is_full_refresh -%}
     with
 
-    fresh as {{ 'not materialized' if is_at_hand else 'materialized' if is_full_refresh }} (
-
-        {{ sql }}
-
-    )
+    fresh as {{ fresh_rows }}
 
     {% if meta.get('removed_when') and not is_full_refresh %}
     , removed as (

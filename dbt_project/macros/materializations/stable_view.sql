@@ -75,7 +75,7 @@
         where wanted.attrelid = '{{ aside }}'::regclass
     {%- endset -%}
     {%- set change = run_query(query).columns[0].values()[0] -%}
-    {#- Citus knows no pg_temp here; a temporary view is found before any other of its name -#}
+    {#- by its bare name, under which a temporary view is found before any other -#}
     {%- do run_query('drop view ' ~ adapter.quote(relation.identifier)) -%}
     {{ return(change) }}
 {% endmacro %}

@@ -51,14 +51,7 @@
         {%- endfor %}
     )
     stable parallel safe
-    {%- if is_distributed() %}
-    {# planned for its arguments, as Citus plans no SQL function of distributed tables #}
-    language plpgsql
-    as {{ dollar_quoted('#variable_conflict use_column\nbegin\nreturn query\n' ~ body ~ ';\nend') }}
-    {%- else %}
-    language sql
-    as {{ dollar_quoted(body) }}
-    {%- endif -%}
+    {{ cluster_function_body(body) or 'language sql as ' ~ dollar_quoted(body) }}
 {%- endmacro %}
 
 

@@ -37,8 +37,8 @@ def render() -> str:
     sections = [HEADER]
     for model in sorted(_models(), key=_reading_order):
         sections.append("\n".join(_table(f"kalshi.{model['name']}", model, blocks)))
-    for folder in ("staging", "ops"):
-        (source,) = _read(MODELS / folder / "__sources.yml")["sources"]
+    for file in ("__kalshi_raw.yml", "__kalshi_ops.yml"):
+        (source,) = _read(MODELS / "staging" / file)["sources"]
         for table in source["tables"]:
             sections.append("\n".join(_table(f"{source['name']}.{table['name']}", table, blocks)))
     return "\n".join(sections)

@@ -1,3 +1,9 @@
+{# Whether a query has any rows; Postgres stops at the first. #}
+{% macro has_rows(query) %}
+    {{ return(run_query(query ~ ' limit 1').rows | length > 0) }}
+{% endmacro %}
+
+
 {# The table of an entity, of the same name in kalshi_raw and kalshi but for candles. #}
 {% macro table_of(entity) -%}
     {{ return({'series': 'series', 'event': 'events', 'market': 'markets', 'candle': 'candles'}[entity]) }}
@@ -115,21 +121,15 @@
     {%- if not is_building() -%}
         {{ return(true) }}
     {%- endif -%}
-    {%- set query -%}
-        select
-            exists (
-                select true from kalshi_raw.candlesticks as landed
-                where
-                    {{ is_new_load('landed._dlt_load_id') }}
-                    and jsonb_typeof(landed.payload) <> 'array'
-                limit 1
-            )
-            {%- if has_earlier_rows() %}
-            or exists (
-                select true from {{ this }} as rejects
-                where rejects.entity = 'window' and rejects.reason not like 'unknown market %'
-            )
-            {%- endif %}
+    {%- set landed_windows -%}
+        select 1 from kalshi_raw.candlesticks as landed
+        where
+            {{ is_new_load('landed._dlt_load_id') }}
+            and jsonb_typeof(landed.payload) <> 'array'
     {%- endset -%}
-    {{ return(run_query(query).columns[0].values()[0]) }}
+    {%- set rejected_windows -%}
+        select 1 from {{ this }} as rejects
+        where rejects.entity = 'window' and rejects.reason not like 'unknown market %'
+    {%- endset -%}
+    {{ return(has_rows(landed_windows) or has_earlier_rows() and has_rows(rejected_windows)) }}
 {% endmacro %}
