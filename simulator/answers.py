@@ -1,4 +1,4 @@
-"""Answers and the bodies of errors (API.md 5.5)."""
+"""Answers and the bodies of errors (docs/kalshi_api.md, 5.5)."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ together without history:
   the last traded minute is never further away than two spans;
 * the contracts traded up to the end of a span are a function of the span's number.
 
-Shape and sparseness follow API.md 2.9. Prices are 1/10,000 dollars, counts 1/100 contracts, times
-Unix seconds; a candle's minute is named by its end.
+Shape and sparseness follow docs/kalshi_api.md, 2.9. Prices are 1/10,000 dollars, counts 1/100
+contracts, times Unix seconds; a candle's minute is named by its end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .prices import ONE_DOLLAR, grid
 MINUTE = 60
 HOUR = 3_600
 EMPTY_BOOK = (0, ONE_DOLLAR)
-"""Bid and ask of a book without orders (API.md 5.4)."""
+"""Bid and ask of a book without orders (docs/kalshi_api.md, 5.4)."""
 
 _64_BITS = (1 << 64) - 1
 _KEPT_HOURS = 64
@@ -549,7 +549,7 @@ def roll_up(candles: Sequence[Candle], end_ts: int) -> Candle:
 def period_ends(period: int, first: int, last: int) -> list[int]:
     """The ends, within [first, last], of the periods of 1, 60 or 1440 minutes.
 
-    Daily periods end at midnight in New York (API.md 2.9).
+    Daily periods end at midnight in New York (docs/kalshi_api.md, 2.9).
     """
     if period == 1440:
         return _midnights(first, last)

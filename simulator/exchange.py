@@ -143,7 +143,7 @@ class Exchange:
         return int(self.clock() * SECOND)
 
     def is_live(self, market: Market) -> bool:
-        """Whether the live endpoints show it (API.md 2.12)."""
+        """Whether the live endpoints show it (docs/kalshi_api.md, 2.12)."""
         if market.ticker in self._overlapping:
             return True
         return not self._is_past_cutoff(market)
@@ -268,7 +268,7 @@ class Exchange:
             self._sort()
 
     def add_market(self, market: Market) -> None:
-        """Put a new market into an event, which may be running (API.md 5.8)."""
+        """Put a new market into an event, which may be running (docs/kalshi_api.md, 5.8)."""
         with self.lock:
             if market.event_ticker not in self.events:
                 raise KeyError(market.event_ticker)
@@ -288,7 +288,7 @@ class Exchange:
             return after
 
     def remove_market(self, ticker: str) -> None:
-        """Let a market vanish altogether, as provisional ones do (API.md 5.9)."""
+        """Let a market vanish altogether, as provisional ones do (docs/kalshi_api.md, 5.9)."""
         with self.lock:
             market = self.markets.pop(ticker)
             self.markets_of[market.event_ticker].remove(ticker)
@@ -339,7 +339,8 @@ class Exchange:
         return self.change_market(ticker, closes=now, held_status=None, updated=now)
 
     def reopen(self, ticker: str, closes: float | None = None) -> Market:
-        """Move a closed market back to active (API.md 4): closes at `closes` (Unix seconds)."""
+        """Move a closed market back to active (docs/kalshi_api.md, 4): closes at `closes` (Unix
+        seconds)."""
         now = self.now
         until = now + 30 * DAY if closes is None else int(closes * SECOND)
         return self.change_market(

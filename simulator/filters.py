@@ -1,4 +1,5 @@
-"""Query parameters of the lists, and which rows they let through (API.md 2.1, 2.4, 2.12)."""
+"""Query parameters of the lists, and which rows they let through (docs/kalshi_api.md, 2.1, 2.4,
+2.12)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ STATUSES: dict[str, frozenset[str]] = {
     "closed": frozenset({"closed", "determined", "disputed", "amended"}),
     "settled": frozenset({"finalized"}),
 }
-"""Status filter to the statuses it finds (API.md 4)."""
+"""Status filter to the statuses it finds (docs/kalshi_api.md, 4)."""
 
 # Family of time bounds to the status filters it may come with.
 _FAMILIES: dict[str, frozenset[str]] = {

@@ -332,7 +332,8 @@ class _Strike:
 
 
 def _number(value: float) -> float | int:
-    """Kalshi sends whole strikes as JSON integers and others as floats (API.md 2.4)."""
+    """Kalshi sends whole strikes as JSON integers and others as floats (docs/kalshi_api.md,
+    2.4)."""
     value = round(value, 2)
     return int(value) if value == int(value) else value
 
@@ -369,11 +370,13 @@ _MVE_SERIES = "KXMVESIMMULTIGAME"
 
 _NOTHING = Quote(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _MVE_QUOTES = (_NOTHING, replace(_NOTHING, yes_ask=ONE_DOLLAR), None)
-"""The two forms of an empty book that combinations come in (API.md 5.4), and a quoted one."""
+"""The two forms of an empty book that combinations come in (docs/kalshi_api.md, 5.4), and a quoted
+one."""
 
 
 def _add_multivariate(made: Catalogue, number: int, hour: int, rng: Random) -> None:
-    """Combinations of generated markets, an event of its own for each (API.md 5.11)."""
+    """Combinations of generated markets, an event of its own for each (docs/kalshi_api.md,
+    5.11)."""
     if not number:
         return
     made.series.append(

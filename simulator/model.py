@@ -1,4 +1,5 @@
-"""What the exchange consists of: series, events and markets as plain values (API.md 2.1 to 2.10).
+"""What the exchange consists of: series, events and markets as plain values (docs/kalshi_api.md,
+2.1 to 2.10).
 
 Times are integer microseconds since 1970 UTC, prices 1/10,000 dollars, counts 1/100 contracts.
 """
@@ -12,7 +13,8 @@ from typing import Literal
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 ZERO_TIME = -62_135_596_800 * SECOND
-"""0001-01-01T00:00:00Z, what Kalshi sends where it never stored a time (API.md 5.1)."""
+"""0001-01-01T00:00:00Z, what Kalshi sends where it never stored a time (docs/kalshi_api.md,
+5.1)."""
 
 Era = Literal["live", "legacy"]
 """live: strings in dollars and contracts alone; legacy: integer cents and counts beside them."""
@@ -30,7 +32,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A template from which events recur (API.md 2.10)."""
+    """A template from which events recur (docs/kalshi_api.md, 2.10)."""
 
     ticker: str
     title: str
@@ -48,7 +50,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A question with one market or several (API.md 2.1).
+    """A question with one market or several (docs/kalshi_api.md, 2.1).
 
     expiration orders the lists; era, if set, is the shape in which the event and its markets are
     always sent, whatever the exchange speaks.
@@ -107,7 +109,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A contract (API.md 2.4).
+    """A contract (docs/kalshi_api.md, 2.4).
 
     status is derived from the times; `held_status` overrides that (inactive, determined, disputed,
     amended). `quote`, if set, replaces what the candles say. pace and level steer the candles and
@@ -166,7 +168,7 @@ class Market:
         return self.collection_ticker is not None
 
     def status(self, now: int) -> str:
-        """The status as responses spell it (API.md 4)."""
+        """The status as responses spell it (docs/kalshi_api.md, 4)."""
         if self.settled is not None and self.settled <= now:
             return "finalized"
         if self.held_status is not None:

@@ -1,4 +1,4 @@
-"""Pages of a list by keyset, as behind Kalshi's opaque cursors (API.md 5.6)."""
+"""Pages of a list by keyset, as behind Kalshi's opaque cursors (docs/kalshi_api.md, 5.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Price grids and the wire spelling of prices and counts (API.md 2 and 3.4).
+"""Price grids and the wire spelling of prices and counts (docs/kalshi_api.md, 2 and 3.4).
 
 Inside the simulator a price is an integer number of 1/10,000 dollars and a count an integer number
 of 1/100 contracts, so nothing is ever rounded by accident.

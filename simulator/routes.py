@@ -133,7 +133,7 @@ class Api:
         nested = flag(query, "with_nested_markets")
         event = self._event_object(ticker, nested)
         if "last_updated_ts" in event:
-            # Kalshi forgets the time in this endpoint alone (API.md 5.2).
+            # Kalshi forgets the time in this endpoint alone (docs/kalshi_api.md, 5.2).
             event["last_updated_ts"] = shapes.rfc3339(ZERO_TIME)
         markets = [] if nested else self._nested(self.exchange.events[ticker])
         return json_answer({"event": event, "markets": markets})
@@ -217,7 +217,7 @@ class Api:
     def _market_candles(
         self, series_ticker: str, ticker: str, *, query: Query, overlap: int
     ) -> Answer:
-        # The series in the path is not checked against the market (API.md 2.7).
+        # The series in the path is not checked against the market (docs/kalshi_api.md, 2.7).
         window = _window(query)
         _check_range(window)
         self._live_market(ticker)

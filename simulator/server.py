@@ -64,7 +64,7 @@ class RequestLog:
 
 
 class TokenBucket:
-    """Lets `rate` requests a second through, and bursts of `burst` (API.md 6)."""
+    """Lets `rate` requests a second through, and bursts of `burst` (docs/kalshi_api.md, 6)."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst

@@ -1,7 +1,8 @@
 """How series, events, markets and candles are written on the wire, in each era and tier.
 
-live: fixed-point strings only (API.md 2.1, 2.4, 2.9); legacy: January 2026, integers cut from the
-dollars beside the strings (3.2, 3.3); historical: candles with string fields without suffix (2.12).
+live: fixed-point strings only (docs/kalshi_api.md, 2.1, 2.4, 2.9); legacy: January 2026, integers
+cut from the dollars beside the strings (3.2, 3.3); historical: candles with string fields without
+suffix (2.12).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def dumps(value: object) -> str:
 
 @lru_cache(maxsize=65_536)
 def rfc3339(micros: int) -> str:
-    """A time in UTC with the trailing zeros of its fraction cut (API.md 5.3)."""
+    """A time in UTC with the trailing zeros of its fraction cut (docs/kalshi_api.md, 5.3)."""
     seconds, fraction = divmod(micros, SECOND)
     text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
     return text + (f".{fraction:06d}".rstrip("0") if fraction else "") + "Z"
@@ -37,7 +38,7 @@ def rfc3339(micros: int) -> str:
 
 
 def series_object(series: Series, era: Era) -> dict[str, object]:
-    """A series (API.md 2.10)."""
+    """A series (docs/kalshi_api.md, 2.10)."""
     found: dict[str, object] = {
         "additional_prohibitions": _list(series.prohibitions),
         "category": series.category,
@@ -69,7 +70,7 @@ def _sources(sources: Sequence[Source] | None) -> list[dict[str, str]] | None:
 
 
 def event_object(event: Event, era: Era) -> dict[str, object]:
-    """An event without its markets (API.md 2.1)."""
+    """An event without its markets (docs/kalshi_api.md, 2.1)."""
     found: dict[str, object] = {
         "category": event.category,
         "collateral_return_type": event.collateral_return_type,
@@ -99,7 +100,8 @@ def event_object(event: Event, era: Era) -> dict[str, object]:
 def market_object(
     market: Market, quote: Quote, status: str, era: Era, *, listed: bool = False
 ) -> dict[str, object]:
-    """A market (API.md 2.4); listed: in an answer of /markets, which knows one key more."""
+    """A market (docs/kalshi_api.md, 2.4); listed: in an answer of /markets, which knows one key
+    more."""
     found: dict[str, object] = {
         "can_close_early": market.can_close_early,
         "close_time": rfc3339(market.closes),
@@ -177,7 +179,7 @@ def _prices(market: Market, quote: Quote) -> dict[str, object]:
 
 
 def _optional(market: Market, listed: bool) -> dict[str, object]:
-    """Keys that are missing where there is nothing to say (API.md 5.4)."""
+    """Keys that are missing where there is nothing to say (docs/kalshi_api.md, 5.4)."""
     found: dict[str, object] = {
         "cap_strike": market.cap_strike,
         "custom_strike": market.custom_strike,
@@ -211,7 +213,7 @@ def _add_live(found: dict[str, object], market: Market, quote: Quote) -> None:
 
 
 def _add_legacy(found: dict[str, object], market: Market, quote: Quote) -> None:
-    # Integers are the dollars and contracts cut, not rounded (API.md 3.2).
+    # Integers are the dollars and contracts cut, not rounded (docs/kalshi_api.md, 3.2).
     found.update((name, price // 100) for name, price in _cents(market, quote).items())
     found.update((name, number // 100) for name, number in _counts(quote).items())
     found["liquidity"] = quote.liquidity
@@ -230,7 +232,7 @@ def candle_list(candles: Sequence[Candle], shape: CandleText) -> str:
 
 
 def live_candle(c: Candle) -> str:
-    """A candle of the live tier since March 2026 (API.md 2.9)."""
+    """A candle of the live tier since March 2026 (docs/kalshi_api.md, 2.9)."""
     return (
         f'{{"end_period_ts":{c.end_ts},"open_interest_fp":"{contracts(c.open_interest)}",'
         f'"price":{{{_live_price(c)}}},"volume_fp":"{contracts(c.volume)}",'
@@ -276,7 +278,7 @@ def historical_candle(c: Candle) -> str:
 
 
 def legacy_candle(c: Candle) -> str:
-    """A candle of January 2026: cents, counts and their strings (API.md 3.3)."""
+    """A candle of January 2026: cents, counts and their strings (docs/kalshi_api.md, 3.3)."""
     price: dict[str, object] = {"max": None, "min": None}
     for name, value in _price(c).items():
         price[name] = None if value is None else value // 100
@@ -326,7 +328,7 @@ def _bid(c: Candle) -> dict[str, int]:
 
 
 def synthetic(candle: Candle, end_ts: int) -> Candle:
-    """The candle that include_latest_before_start prepends (API.md 2.6).
+    """The candle that include_latest_before_start prepends (docs/kalshi_api.md, 2.6).
 
     Its wire form is not known; this one keeps the book of the real candle, flat, has no trade, and
     carries the real candle's last price as previous.

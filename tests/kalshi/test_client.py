@@ -1,6 +1,6 @@
 """KalshiApi: what passes is retried, what does not is said in one line, and the pace is kept.
 
-The faults are the simulator's; numbers are sections of API.md.
+The faults are the simulator's; numbers are sections of docs/kalshi_api.md.
 """
 
 import socket

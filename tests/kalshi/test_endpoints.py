@@ -1,6 +1,6 @@
 """From the API's answers to rows: one row for each JSON object, payloads as they came.
 
-Numbers are sections of API.md.
+Numbers are sections of docs/kalshi_api.md.
 """
 
 import json

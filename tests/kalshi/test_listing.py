@@ -1,7 +1,7 @@
 """Which listing requests a selection takes, and what they bring.
 
 The exchange is the simulator's: 40 events of 10 kinds in all states, at a time that stands still.
-Numbers are sections of API.md.
+Numbers are sections of docs/kalshi_api.md.
 """
 
 from collections.abc import Iterable, Iterator

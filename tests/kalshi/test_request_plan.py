@@ -1,6 +1,6 @@
 """The plan: every wanted period of each market asked for once, in as few requests as can be.
 
-Numbers are sections of API.md.
+Numbers are sections of docs/kalshi_api.md.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -10,7 +10,8 @@ from kalshi_elt.kalshi.records import Market
 from kalshi_elt.kalshi.selection import STATUSES, Selection
 
 ANSWERED = sorted(status for spelled in STATUSES.values() for status in spelled)
-"""Every status that an answer bears (API.md 4), in today's spelling and in older ones."""
+"""Every status that an answer bears (docs/kalshi_api.md, 4), in today's spelling and in older
+ones."""
 
 NAMED, LISTED = True, False
 

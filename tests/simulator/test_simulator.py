@@ -1,4 +1,4 @@
-"""The simulator against the reference of Kalshi's API; numbers are sections of API.md."""
+"""The simulator against the reference of the API; numbers: sections of docs/kalshi_api.md."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@
 
 
 {#
-    The fields that Kalshi has given up, with the day (API.md 3.1 and 8): older answers have them,
+    The fields that Kalshi has given up, with the day (docs/kalshi_api.md, 3.1 and 8): older answers have them,
     newer ones without them are as they should be. Of candles, in the live tier.
 #}
 {% macro removed_fields(entity) -%}

@@ -40,7 +40,7 @@ last_open_states as (
 
 first_settled_states as (
 
-    -- right after settlement a market still tells its open interest, later it tells 0 (API.md 5.10)
+    -- right after settlement a market still tells its open interest, later it tells 0 (docs/kalshi_api.md, 5.10)
     select distinct on (market_ticker) *
     from market_history
     where

@@ -103,7 +103,7 @@ end
 
 {% set is_real %}
 -- a real candle always has its quotes; the synthetic one that include_latest_before_start puts
--- first has none (API.md 2.6, 2.9)
+-- first has none (docs/kalshi_api.md, 2.6, 2.9)
 problem is not null
 or checked.yes_bid_close_dollars is not null
 or checked.yes_ask_close_dollars is not null

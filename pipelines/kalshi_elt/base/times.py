@@ -39,8 +39,8 @@ class TimeRange:
 def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
     """The range that the two texts ask for, as seen at `now`.
 
-    It never reaches past the last whole minute, as Kalshi returns closed periods only (API.md
-    2.9). Raises UsageError on anything unreadable.
+    It never reaches past the last whole minute, as Kalshi returns closed periods only
+    (docs/kalshi_api.md, 2.9). Raises UsageError on anything unreadable.
     """
     last_minute = int(now) // MINUTE * MINUTE
     end = min(parse_moment("until", until, now), last_minute) if until is not None else last_minute

@@ -46,7 +46,7 @@ class RetryableError(ApiError):
     """An answer that may be different next time: 429, 5xx, no answer, no JSON."""
 
     retry_after: float | None = None
-    """Seconds that the server asked to wait. Kalshi sends none so far (API.md 5.5)."""
+    """Seconds that the server asked to wait. Kalshi sends none so far (docs/kalshi_api.md, 5.5)."""
 
 
 class UnreachableError(RetryableError):
@@ -235,7 +235,7 @@ class KalshiApi:
         and the request that all of its requests are copies of, which halves what they cost."""
         if not hasattr(self._threads, "session"):
             session = requests.Session()
-            # without it titles may come in the language of the machine (API.md 1)
+            # without it titles may come in the language of the machine (docs/kalshi_api.md, 1)
             session.headers["Accept-Language"] = "en"
             # proxies and certificates of the environment are read once, not for each request
             # (a third of its cost), and what is in ~/.netrc is never sent
@@ -309,7 +309,8 @@ class _ErrorDetails(msgspec.Struct):
 
 
 class _ErrorBody(msgspec.Struct):
-    """The three envelopes of API.md 5.5: `error` as text, `error` as an object, or `msg`."""
+    """The three envelopes of docs/kalshi_api.md, 5.5: `error` as text, `error` as an object, or
+    `msg`."""
 
     error: str | _ErrorDetails | None = None
     msg: str | None = None

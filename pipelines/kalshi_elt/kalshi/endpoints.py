@@ -33,16 +33,17 @@ from kalshi_elt.kalshi.request_plan import CandleRequest, fits_a_list
 from kalshi_elt.kalshi.sanitize import REPLACEMENT, is_sanitized
 
 EVENTS_PAGE = 200
-"""The most events in one answer (API.md 2.1)."""
+"""The most events in one answer (docs/kalshi_api.md, 2.1)."""
 
 MARKETS_PAGE = 1_000
-"""The most markets in one answer (API.md 2.4)."""
+"""The most markets in one answer (docs/kalshi_api.md, 2.4)."""
 
 TICKERS_PER_REQUEST = 100
-"""How many tickers one URL names: at most 57 characters each (API.md 2.4) make 6 kB."""
+"""How many tickers one URL names: at most 57 characters each (docs/kalshi_api.md, 2.4) make 6
+kB."""
 
 MOST_REPEATS = 5
-"""How often a cursor may come again: an empty page can name its own (API.md 5.6)."""
+"""How often a cursor may come again: an empty page can name its own (docs/kalshi_api.md, 5.6)."""
 
 EVENTS_ENDPOINT = "/events"
 MULTIVARIATE_ENDPOINT = "/events/multivariate"
@@ -117,8 +118,9 @@ def fetch_named_events(
     """Each event of `tickers`, with its live markets, or the reason why not.
 
     The list answer is preferred to `/events/{event_ticker}`: that one sends a zero
-    `last_updated_ts` (API.md 5.2) and leaves out `primary_participant_key` (2.4). What the list
-    leaves out is asked for by itself, as only that says 404, and so is what fits no list. Raises
+    `last_updated_ts` (docs/kalshi_api.md, 5.2) and leaves out `primary_participant_key` (2.4).
+    What the list leaves out is asked for by itself, as only that says 404, and so is what fits no
+    list. Raises
     ApiError when the listing as a whole gets no answer.
     """
     for some in batched(filter(fits_a_list, tickers), TICKERS_PER_REQUEST):
@@ -214,14 +216,16 @@ def _single_series(api: KalshiApi, ticker: str) -> SeriesRow | Problem:
 
 
 def fetch_category(api: KalshiApi, category: str) -> list[SeriesRow]:
-    """All series of a category. The filter is exact and minds capitals (API.md 2.10)."""
+    """All series of a category. The filter is exact and minds capitals (docs/kalshi_api.md,
+    2.10)."""
     answer = api.get(SERIES_LIST_ENDPOINT, {"category": category}, _SeriesList)
     origin = _origin(SERIES_LIST_ENDPOINT, LIVE)
     return [_series_row(series, origin) for series in answer.series or ()]
 
 
 def fetch_cutoff(api: KalshiApi) -> int:
-    """Unix seconds before which a settled market is in the historical tier (API.md 2.12)."""
+    """Unix seconds before which a settled market is in the historical tier (docs/kalshi_api.md,
+    2.12)."""
     answer = api.get(CUTOFF_ENDPOINT, {}, _CutoffAnswer)
     cutoff = unix_seconds(answer.market_settled_ts)
     if cutoff is None:
@@ -232,8 +236,9 @@ def fetch_cutoff(api: KalshiApi) -> int:
 def fetch_candles(api: KalshiApi, request: CandleRequest) -> Iterator[WindowRow | Problem]:
     """One row for each market of the request, or the reason why not.
 
-    Never asks for `include_latest_before_start`: that adds a synthetic first candle (API.md 2.6).
-    Raises NoMoreAnswersError when there is no API to ask any more, or no time.
+    Never asks for `include_latest_before_start`: that adds a synthetic first candle
+    (docs/kalshi_api.md, 2.6). Raises NoMoreAnswersError when there is no API to ask any more, or
+    no time.
     """
     try:
         answered, origin = _candles_by_market(api, request)
@@ -298,7 +303,7 @@ def _candles_of_one_market(
     (ticker,) = request.tickers
     is_historical = request.tier == HISTORICAL
     endpoint = HISTORICAL_CANDLES_ENDPOINT if is_historical else MARKET_CANDLES_ENDPOINT
-    # any series will do in the live tier's path (API.md 2.7)
+    # any series will do in the live tier's path (docs/kalshi_api.md, 2.7)
     path = endpoint.format(series_ticker=_in_path(ticker), ticker=_in_path(ticker))
     try:
         answer = api.get(path, params, _SingleCandlesAnswer)
@@ -326,7 +331,7 @@ Page = TypeVar("Page", _EventsPage, _MarketsPage)
 def _pages(
     api: KalshiApi, endpoint: str, params: Params, page_type: type[Page], tier: str
 ) -> Iterator[tuple[Page, Origin]]:
-    """Follow the cursor to its end: a page may be empty before it (API.md 5.6)."""
+    """Follow the cursor to its end: a page may be empty before it (docs/kalshi_api.md, 5.6)."""
     query = dict(params)
     times: Counter[str] = Counter()
     while True:

@@ -17,10 +17,10 @@ from kalshi_elt.kalshi.records import HISTORICAL, Listing, MarketFound, SeriesRo
 from kalshi_elt.kalshi.selection import Selection
 
 SERIES_ONE_BY_ONE = 50
-"""Beyond so many series it is cheaper to read all open events: 56 pages (API.md 7)."""
+"""Beyond so many series it is cheaper to read all open events: 56 pages (docs/kalshi_api.md, 7)."""
 
 EVENT_FILTERS = frozenset({"unopened", "open", "closed", "settled"})
-"""The statuses by which /events can filter (API.md 2.1)."""
+"""The statuses by which /events can filter (docs/kalshi_api.md, 2.1)."""
 
 Outcome = Listing | Problem
 

@@ -23,7 +23,8 @@ class Origin(msgspec.Struct, frozen=True):
     endpoint: str
     """Path of the request, with placeholders: `/events/{event_ticker}`."""
     tier: str
-    """`live` or `historical`: the same key means different things in each (API.md 2.12)."""
+    """`live` or `historical`: the same key means different things in each (docs/kalshi_api.md,
+    2.12)."""
     fetched_at: datetime
     """When the answer had arrived, UTC."""
 
@@ -85,7 +86,7 @@ class Market(msgspec.Struct, frozen=True):
 
     @property
     def is_settled(self) -> bool:
-        """Whether it has reached its last state (API.md 4)."""
+        """Whether it has reached its last state (docs/kalshi_api.md, 4)."""
         return self.status in SETTLED
 
 
@@ -163,7 +164,8 @@ def text_or_none(value: Any) -> str | None:
 
 
 LONGEST_KEY = 500
-"""Characters. Kalshi's tickers have up to 57 (API.md 2.4), an index row of Postgres 2,700 bytes."""
+"""Characters. Kalshi's tickers have up to 57 (docs/kalshi_api.md, 2.4), an index row of Postgres
+2,700 bytes."""
 
 
 def key_or_none(value: Any) -> str | None:

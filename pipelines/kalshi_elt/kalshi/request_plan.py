@@ -16,11 +16,11 @@ from kalshi_elt.kalshi.records import HISTORICAL, LIVE
 Item = TypeVar("Item")
 
 MAX_TICKERS = 100
-"""The most markets in one batch request (API.md 2.6)."""
+"""The most markets in one batch request (docs/kalshi_api.md, 2.6)."""
 
 LONGEST_LISTED = 75
 """Characters of a ticker, as an address spells it, that may share a list with others: 100 of them
-and the commas make 7.8 kB, servers take 8. Kalshi's have up to 57 (API.md 2.4)."""
+and the commas make 7.8 kB, servers take 8. Kalshi's have up to 57 (docs/kalshi_api.md, 2.4)."""
 
 MAX_PERIODS = 10_000
 """The most tickers times requested periods in one batch request, whatever comes back (2.6)."""

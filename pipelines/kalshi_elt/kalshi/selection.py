@@ -12,7 +12,7 @@ STATUSES: dict[str, frozenset[str]] = {
     "closed": frozenset({"closed", "determined", "disputed", "amended"}),
     "settled": SETTLED,
 }
-"""Kalshi's status filters and the statuses that answers bear (API.md 4)."""
+"""Kalshi's status filters and the statuses that answers bear (docs/kalshi_api.md, 4)."""
 
 ALL = "all"
 

@@ -113,7 +113,7 @@ def report(context: LoadContext, requests: list[CandleRequest]) -> str:
 
 
 def _in_their_tiers(context: LoadContext, markets: list[MarketInTier]) -> list[MarketInTier]:
-    """The cutoff decides where a settled market's candles are (API.md 2.12)."""
+    """The cutoff decides where a settled market's candles are (docs/kalshi_api.md, 2.12)."""
     if not any(market.settled and tier == LIVE for market, tier in markets):
         return markets
     try:

@@ -28,10 +28,11 @@ from kalshi_elt.ops import objects
 from kalshi_elt.ops.objects import Scope
 
 OBJECTS_PER_PACKAGE = 5_000
-"""Events and markets that land together: about 12 MB (2.3 kB a market, API.md 7)."""
+"""Events and markets that land together: about 12 MB (2.3 kB a market, docs/kalshi_api.md, 7)."""
 
 SERIES_ONE_BY_ONE = 20
-"""Beyond so many series the list of all, 18 MB (API.md 2.10), is quicker at 8 requests/s."""
+"""Beyond so many series the list of all, 18 MB (docs/kalshi_api.md, 2.10), is quicker at 8
+requests/s."""
 
 EventFound = tuple[EventRow, str | None]
 """An event's row and its series."""
@@ -46,7 +47,8 @@ class Crawl:
         self._summary = context.summary
         self._listed: set[str] = set()
         self.chosen: dict[str, MarketInTier] = {}
-        """Markets to ask candles for, by ticker; without their payloads, 2 kB each (API.md 7)."""
+        """Markets to ask candles for, by ticker; without their payloads, 2 kB each
+        (docs/kalshi_api.md, 7)."""
 
     def run(self) -> Scope:
         """List, follow and land; returns which known markets the load is responsible for.
@@ -227,7 +229,8 @@ class Crawl:
 
 
 def _distinct_events(listings: Iterable[Listing]) -> list[EventFound]:
-    """Each event once: pages may repeat one whose place in the list has moved (API.md 5.6)."""
+    """Each event once: pages may repeat one whose place in the list has moved (docs/kalshi_api.md,
+    5.6)."""
     found: dict[str, EventFound] = {}
     nameless: list[EventFound] = []
     for listing in listings:

@@ -64,7 +64,8 @@ class LoadSettings(BaseConfiguration):
     """Ask once more for what is covered."""
     api_url: str = API_URL
     rate: float = 8.0
-    """Requests a second. Kalshi's advice for callers without a key is 5 to 10 (API.md 6)."""
+    """Requests a second. Kalshi's advice for callers without a key is 5 to 10 (docs/kalshi_api.md,
+    6)."""
     workers: int = 4
     """Requests under way at once."""
     attempts: int = 6

@@ -20,7 +20,8 @@ DAY_MINUTES = 1440
 
 SETTLE = 5 * MINUTE
 """Seconds after which a candle is final. Answers may be 15 s old, and candles can change near the
-edge for a while (API.md 1); nobody measured how long, so this errs on the long side."""
+edge for a while (docs/kalshi_api.md, 1); nobody measured how long, so this errs on the long
+side."""
 
 PAGE = 5_000
 
@@ -219,8 +220,8 @@ order by 1, 2
 def _last_end(market: Market, interval_min: int) -> int | None:
     """Where a market's candles end; None while it has no close.
 
-    The period in which it closes ends up to one interval later (API.md 2.9), and the day on which
-    the clocks go back has 25 hours.
+    The period in which it closes ends up to one interval later (docs/kalshi_api.md, 2.9), and the
+    day on which the clocks go back has 25 hours.
     """
     if market.closed is None:
         return None
