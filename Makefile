@@ -81,10 +81,6 @@ prune: setup ## remove raw windows that are typed: make prune ARGS="--raw-older-
 bench: setup ## measure speed, memory and size: make bench ARGS="landing", or all of it
 	@$(BIN)/python -m bench $(or $(ARGS),all)
 
-.PHONY: bench-peer
-bench-peer: setup ## the same markets and candles with ingestr, side by side
-	@$(BIN)/python -m bench peer $(ARGS)
-
 .PHONY: test
 test: setup ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -107,7 +103,7 @@ dagster: $(DAGSTER_INSTALLED) ## run Dagster with the warehouse's assets, on htt
 .PHONY: test-dagster
 test-dagster: $(DAGSTER_INSTALLED) ## run the tests of the Dagster definitions
 	@$(DAGSTER_VENV)/bin/python -m mypy orchestration
-	@$(DAGSTER_VENV)/bin/python -m pytest tests/test_dagster.py $(ARGS)
+	@$(DAGSTER_VENV)/bin/python -m pytest tests/orchestration $(ARGS)
 
 .PHONY: test-clocks
 test-clocks: setup ## run the tests that look at the clock at awkward times; needs faketime
@@ -115,7 +111,7 @@ test-clocks: setup ## run the tests that look at the clock at awkward times; nee
 
 .PHONY: soak
 soak: setup ## run the job for ten minutes while everything around it breaks
-	@$(BIN)/python -m pytest -s tests/test_soak.py --soak-seconds 600 $(ARGS)
+	@$(BIN)/python -m pytest -s tests/job/test_soak.py --soak-seconds 600 $(ARGS)
 
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras
 
@@ -139,11 +135,11 @@ docs-serve: docs ## show the docs on http://127.0.0.1:8080 (or PORT=)
 
 .PHONY: dictionary
 dictionary: setup ## write docs/data_dictionary.md from dbt's YAML
-	@$(BIN)/python -m pipelines.dictionary
+	@$(BIN)/python -m kalshi_elt.transform.dictionary
 
 .PHONY: demo
 demo: setup ## see it work without the network: simulator, load, transform
-	@PGDATA_DIR=$(DEMO_PGDATA_DIR) $(BIN)/python -m tests.demo
+	@PGDATA_DIR=$(DEMO_PGDATA_DIR) $(BIN)/python -m simulator.demo
 
 .PHONY: screenshots
 screenshots: setup ## take the pictures of the README anew, into docs/images/; needs Chromium

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bench.measure import FailedError
 from bench.workspace import add_server_argument
 
-NAMES = ("landing", "transform", "index", "day", "scale", "quiet", "peer")
+NAMES = ("landing", "transform", "day", "scale", "quiet")
 
 ALL = (
     ("landing",),
@@ -19,7 +19,7 @@ ALL = (
     ("scale",),
     ("quiet",),
 )
-"""What `all` runs, in half an hour; the peer has a target of its own, `make bench-peer`."""
+"""What `all` runs, in half an hour."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

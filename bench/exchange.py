@@ -18,7 +18,7 @@ TAPES = 50
 """Distinct days of candles. 105,000 markets play each of them equally often."""
 
 TRADED = 0.03
-"""Share of candles with a trade: about 97 % carry none (API.md 2.9)."""
+"""Share of candles with a trade: about 97 % carry none (docs/kalshi_api.md, 2.9)."""
 
 SPREAD_OF_ACTIVITY = 1.2
 """Standard deviation of the logarithm of a tape's number of candles: few markets have most."""
@@ -28,7 +28,7 @@ CACHED_SLICES = 20_000
 
 @dataclass(frozen=True)
 class Size:
-    """How big an exchange is. The defaults are Kalshi's without combos (API.md 7)."""
+    """How big an exchange is. The defaults are Kalshi's without combos (docs/kalshi_api.md, 7)."""
 
     markets: int = 105_000
     events: int = 11_000
@@ -139,7 +139,7 @@ class Exchange:
         return f"{self.event_ticker(event)}-T{market - self.markets_of(event).start:02d}"
 
     def event(self, event: int, *, nested: bool) -> bytes:
-        """An event object (API.md 2.1)."""
+        """An event object (docs/kalshi_api.md, 2.1)."""
         ticker = self.event_ticker(event).encode()
         series = series_ticker(self.series_of(event)).encode()
         markets = b",".join(map(self.market, self.markets_of(event))) if nested else b""
@@ -152,7 +152,7 @@ class Exchange:
         }
 
     def market(self, market: int) -> bytes:
-        """A market object of about 2 kB (API.md 2.4)."""
+        """A market object of about 2 kB (docs/kalshi_api.md, 2.4)."""
         chance = random.Random(self._seed * 1_000_003 + market)
         event = self.event_of(market)
         bid = chance.randint(1, 97)
@@ -173,11 +173,11 @@ class Exchange:
         }
 
     def cutoff(self) -> bytes:
-        """The answer of /historical/cutoff (API.md 2.12)."""
+        """The answer of /historical/cutoff (docs/kalshi_api.md, 2.12)."""
         return CUTOFF % self._times
 
     def series(self, series: int) -> bytes:
-        """A series object of about 1.3 kB (API.md 2.10)."""
+        """A series object of about 1.3 kB (docs/kalshi_api.md, 2.10)."""
         return SERIES % {
             b"ticker": series_ticker(series).encode(),
             b"number": series,
@@ -204,7 +204,8 @@ def _activities(chance: random.Random, mean: int) -> list[int]:
 
 def _rests(chance: random.Random, candles: int) -> list[bytes]:
     """A random walk of quotes, as the JSON of each candle after `end_period_ts`."""
-    # every tenth tape has ticks of a tenth of a cent (API.md 3.4), the others whole cents
+    # every tenth tape has ticks of a tenth of a cent (docs/kalshi_api.md, 3.4), the others whole
+    # cents
     tick = 10 if chance.random() < 0.1 else 100
     bid = chance.randrange(1, 9_500 // tick) * tick
     interest = chance.randint(0, 5_000_000)

@@ -16,11 +16,11 @@ from bench.loader import land_rows, land_through_http, requests_for, rows_for
 from bench.measure import ROUNDS, Series, alternate, cpu_seconds, show, verdict
 from bench.server import BenchServer
 from bench.workspace import Database, server, settled
-from pipelines.land import Lander
-from pipelines.ops import hold_lock
-from pipelines.plan import CandleRequest
-from pipelines.records import WindowRow
-from pipelines.source import CANDLESTICKS
+from kalshi_elt.kalshi.records import WindowRow
+from kalshi_elt.kalshi.request_plan import CandleRequest
+from kalshi_elt.load.landing.lander import Lander
+from kalshi_elt.load.landing.source import CANDLESTICKS
+from kalshi_elt.ops.lock import hold_lock
 
 TABLE = "kalshi_raw.candlesticks"
 FLOOR = "bench.candlesticks"

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from bench.exchange import Exchange
-from pipelines.candles import fetch_and_land
-from pipelines.context import make_context
-from pipelines.errors import KalshiEltError
-from pipelines.fetch import CANDLES_ENDPOINT
-from pipelines.land import Lander
-from pipelines.ops import hold_lock
-from pipelines.plan import CandleRequest, Window, plan_requests
-from pipelines.records import LIVE, EventRow, MarketRow, Origin, SeriesRow, WindowRow
-from pipelines.settings import load_settings
-from pipelines.source import kalshi_source
-from pipelines.timerange import TimeRange
-from pipelines.warehouse import Warehouse
+from kalshi_elt.base.errors import KalshiEltError
+from kalshi_elt.base.times import TimeRange
+from kalshi_elt.kalshi.endpoints import CANDLES_ENDPOINT
+from kalshi_elt.kalshi.records import LIVE, EventRow, MarketRow, Origin, SeriesRow, WindowRow
+from kalshi_elt.kalshi.request_plan import CandleRequest, Window, plan_requests
+from kalshi_elt.load.candles import fetch_and_land
+from kalshi_elt.load.context import make_context
+from kalshi_elt.load.landing.lander import Lander
+from kalshi_elt.load.landing.source import kalshi_source
+from kalshi_elt.load.settings import load_settings
+from kalshi_elt.ops.lock import hold_lock
+from kalshi_elt.warehouse.connection import Warehouse
 
 
 def requests_for(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.paths import PROJECT_ROOT
+from kalshi_elt.base.paths import PROJECT_ROOT
 
 ROUNDS = 5
 """Least number of runs of each kind that a ratio is taken from."""
@@ -123,7 +123,7 @@ def run_child(command: Sequence[str], environment: Mapping[str, str]) -> Finishe
 
 def run_pipeline(arguments: Sequence[str], environment: Mapping[str, str]) -> Finished:
     """`kalshi-elt` with these arguments, as a child process."""
-    return run_child([sys.executable, "-m", "pipelines", *arguments], environment)
+    return run_child([sys.executable, "-m", "kalshi_elt", *arguments], environment)
 
 
 class _Watch:

@@ -18,7 +18,7 @@ from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bench.exchange import MINUTE, Exchange, Size
-from pipelines.paths import PROJECT_ROOT
+from kalshi_elt.base.paths import PROJECT_ROOT
 
 PREFIX = "/trade-api/v2"
 STATS = "/bench/stats"
@@ -27,7 +27,7 @@ EVENTS_LIMIT = 200
 MARKETS_LIMIT = 1_000
 BATCH_TICKERS = 100
 BATCH_CANDLES = 10_000
-"""Caps of the real API (API.md 2.1, 2.4, 2.6)."""
+"""Caps of the real API (docs/kalshi_api.md, 2.1, 2.4, 2.6)."""
 
 Query = dict[str, str]
 

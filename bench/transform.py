@@ -13,11 +13,11 @@ from bench.fill import fill
 from bench.loader import land_listing, land_rows, requests_for, rows_for
 from bench.measure import LAST_WORDS, ROUNDS, FailedError, alternate, show, verdict
 from bench.workspace import Database, Server, server, settled
-from pipelines.errors import KalshiEltError
-from pipelines.land import Lander
-from pipelines.ops import hold_lock
-from pipelines.plan import batched
-from pipelines.transform import run_dbt
+from kalshi_elt.base.errors import KalshiEltError
+from kalshi_elt.base.iterables import batched
+from kalshi_elt.load.landing.lander import Lander
+from kalshi_elt.ops.lock import hold_lock
+from kalshi_elt.transform.build import run_dbt
 
 TARGET = 0.8
 INCREMENT_TARGET = 1.3

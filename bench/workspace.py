@@ -13,8 +13,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from bench.measure import Finished, cpu_seconds, parent, run_pipeline
-from pipelines.warehouse import Warehouse, open_warehouse
-from tests.servers import embedded_server, postgres_15
+from kalshi_elt.warehouse.connection import Warehouse, open_warehouse
+from simulator.servers import embedded_server, postgres_15
 
 UNLIMITED = "100000"
 """Requests a second that no exchange answers."""

@@ -4,7 +4,7 @@ An optional extra, `pip install '.[dagster]'`. Nothing here loads or types by it
 `make load` and `make transform` call.
 """
 
-from pipelines import cli
+from kalshi_elt.base.environment import use_project_settings
 
 # before dlt is imported, so that it reads the project's `.dlt/` and writes nothing into the home
-cli.use_project_settings()
+use_project_settings()

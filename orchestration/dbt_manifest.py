@@ -5,9 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipelines.paths import PROJECT_ROOT
-from pipelines.transform import run_dbt, target_folder
-from pipelines.warehouse import Warehouse
+from kalshi_elt.base.paths import PROJECT_ROOT
+from kalshi_elt.transform.build import run_dbt, target_folder
+from kalshi_elt.warehouse.connection import Warehouse
 
 TARGET = target_folder() / "dagster"
 """Where dbt writes for Dagster. One folder for all runs: one for each would be 600 MB a day."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from pipelines.errors import KalshiEltError
+from kalshi_elt.base.errors import KalshiEltError
 
 
 @contextmanager

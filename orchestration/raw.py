@@ -1,4 +1,4 @@
-"""The raw tables as assets: what dlt's source says of them, filled by `pipelines.load`."""
+"""The raw tables as assets: what dlt's source says of them, filled by `kalshi_elt.load.load`."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -9,16 +9,18 @@ from dagster_dlt import DagsterDltTranslator
 from dagster_dlt.translator import DltResourceTranslatorData
 from dlt.extract import DltResource
 
+from kalshi_elt.base.problems import shown_problems
+from kalshi_elt.base.text import count
+from kalshi_elt.base.times import parse_range
+from kalshi_elt.load.landing.source import CANDLESTICKS, EVENTS, MARKETS, SERIES, kalshi_source
+from kalshi_elt.load.load import load
+from kalshi_elt.load.settings import load_settings
+from kalshi_elt.load.summary import LoadSummary
+from kalshi_elt.warehouse.connection import database_url, open_warehouse, pgdata_dir
+from kalshi_elt.warehouse.names import RAW_SCHEMA
 from orchestration.dbt_manifest import MANIFEST
 from orchestration.failures import failures_in_one_line
 from orchestration.pool import POOL
-from pipelines.commands import shown_problems
-from pipelines.load import load
-from pipelines.settings import load_settings
-from pipelines.source import CANDLESTICKS, EVENTS, MARKETS, SERIES, kalshi_source
-from pipelines.summary import LoadSummary, count
-from pipelines.timerange import parse_range
-from pipelines.warehouse import RAW_SCHEMA, database_url, open_warehouse, pgdata_dir
 
 FIRST_DAY = "2021-07-01"
 """When trading began on Kalshi: there is nothing older to ask for."""

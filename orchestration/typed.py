@@ -1,10 +1,8 @@
 """The dbt models as assets and dbt's tests as their checks, by dagster-dbt."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,21 +19,16 @@ from dagster_dbt import dbt_assets as assets_of_dbt
 from dbt.version import __version__ as dbt_version
 from packaging.version import Version
 
+from kalshi_elt.base.environment import environment
+from kalshi_elt.base.paths import PROJECT_ROOT
+from kalshi_elt.load.landing.source import CANDLESTICKS
+from kalshi_elt.transform.build import FAILED, WITHOUT_UNIT_TESTS, require_raw_tables
+from kalshi_elt.warehouse.connection import database_url, open_warehouse, pgdata_dir
+from kalshi_elt.warehouse.names import OPS_SCHEMA, TRANSFORMER_ROLE
 from orchestration.dbt_manifest import MANIFEST, TARGET
 from orchestration.failures import failures_in_one_line
 from orchestration.pool import POOL
 from orchestration.raw import DAYS_OF_CANDLES, raw_key
-from pipelines.paths import PROJECT_ROOT
-from pipelines.source import CANDLESTICKS
-from pipelines.transform import FAILED, WITHOUT_UNIT_TESTS, require_raw_tables
-from pipelines.warehouse import (
-    OPS_SCHEMA,
-    TRANSFORMER_ROLE,
-    Warehouse,
-    database_url,
-    open_warehouse,
-    pgdata_dir,
-)
 
 RUN_RESULTS = "run_results.json"
 
@@ -103,7 +96,7 @@ def typed_tables(context: dg.AssetExecutionContext, dbt: Dbt) -> Iterator[Any]:
     with failures_in_one_line():
         warehouse = open_warehouse(database_url(), pgdata_dir())
         require_raw_tables(warehouse)
-    with _connection(warehouse.acting_as(TRANSFORMER_ROLE)):
+    with environment(warehouse.acting_as(TRANSFORMER_ROLE).libpq_environment()):
         build = dbt.cli(
             ["build", *WITHOUT_UNIT_TESTS],
             context=context,
@@ -113,18 +106,6 @@ def typed_tables(context: dg.AssetExecutionContext, dbt: Dbt) -> Iterator[Any]:
     yield from build.stream()
     if not build.is_successful():
         raise dg.Failure(f"dbt build failed: {_failures(build)}")
-
-
-@contextmanager
-def _connection(warehouse: Warehouse) -> Iterator[None]:
-    """The variables that `profiles.yml` reads, set for the time of the block."""
-    before = dict(os.environ)
-    os.environ.update(warehouse.libpq_environment())
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _failures(build: DbtCliInvocation) -> str:

@@ -25,19 +25,12 @@ import pytest
 from hypothesis import settings
 from psycopg2.extensions import parse_dsn
 
-from pipelines.cli import main
-from pipelines.embedded import EmbeddedServer
-from pipelines.warehouse import Warehouse, open_warehouse
-from tests.servers import (
-    CITUS_URL,
-    POSTGRES_15,
-    copy_database,
-    create_database,
-    drop_database,
-    embedded_server,
-    postgres_15,
-)
-from tests.simulator import Exchange, Simulator
+from kalshi_elt.cli.main import main
+from kalshi_elt.warehouse.connection import Warehouse, open_warehouse
+from kalshi_elt.warehouse.embedded import EmbeddedServer
+from simulator import Exchange, Simulator
+from simulator.servers import POSTGRES_15, embedded_server, postgres_15
+from tests.support.databases import CITUS_URL, copy_database, create_database, drop_database
 
 DATABASE_NUMBERS = itertools.count(1)
 FREE_NAMES: list[str] = []
@@ -61,10 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kill-points",
         type=int,
         default=20,
-        help="how often tests/test_kill.py kills a load at a random moment",
+        help="how often tests/load/test_kill.py kills a load at a random moment",
     )
     parser.addoption(
-        "--soak-seconds", type=float, default=60, help="how long tests/test_soak.py goes on"
+        "--soak-seconds", type=float, default=60, help="how long tests/job/test_soak.py goes on"
     )
 
 

@@ -13,13 +13,13 @@ import psycopg2
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.chart.data import Wanted, read_chart
-from pipelines.chart.terminal import render_terminal
-from pipelines.paths import PROJECT_ROOT
-from tests.browser import CHROMIUM, Tab, chromium
+from kalshi_elt.base.paths import PROJECT_ROOT
+from kalshi_elt.publish.chart.data import Wanted, read_chart
+from kalshi_elt.publish.chart.terminal import render_terminal
+from simulator import Exchange, Simulator
+from simulator.servers import embedded_server
 from tests.conftest import Project
-from tests.servers import embedded_server
-from tests.simulator import Exchange, Simulator
+from tests.support.browser import CHROMIUM, Tab, chromium
 
 IMAGES = PROJECT_ROOT / "docs" / "images"
 EVENT = "KXPRESPERSON-28"

@@ -41,7 +41,6 @@ select
     jsonb_array_elements(
         case when jsonb_typeof(payload) = 'array' then payload else '[]' end
     ) as payload
-from source
 {% endset %}
 
 {% set parts %}
@@ -51,9 +50,6 @@ from source
     payload -> 'price' as price,
     payload -> 'yes_bid' as yes_bid,
     payload -> 'yes_ask' as yes_ask
-from (
-    {{ candlesticks | indent }}
-) as candlesticks
 {% endset %}
 
 {% set read %}
@@ -64,9 +60,6 @@ from (
     {%- endfor %}
     {{ count_text('payload', 'volume') }} as volume_fp,
     {{ count_text('payload', 'open_interest') }} as open_interest_fp
-from (
-    {{ parts | indent }}
-) as parts
 {% endset %}
 
 {% set joined %}
@@ -74,90 +67,69 @@ from (
     read.*,
     concat_ws(' ', {{ price_columns | join(', ') }}) as price_texts,
     end_period_ts::text as end_period_text
-from (
-    {{ read | indent }}
-) as read
 {% endset %}
 
-{% set checked %}
--- candles come by the million, so the usual form is told for all values at once, by expressions
--- without counted repetition ({4}), which costs ten times as much; only where one has another
--- form is each of them looked at
-select
-    joined.*,
-    unnest(array[case
-        when
-            price_texts ~ '^(?:0\.\d\d\d\d ?|1\.0000 ?)*$'
-            -- each price is one of those, not several of them
-            and length(price_texts) = 7 * num_nonnulls({{ price_columns | join(', ') }}) - 1
-            -- most candles have no trade
-            and (volume_fp = '0.00' or volume_fp ~ '^\d+\.\d\d$')
-            and open_interest_fp ~ '^\d+\.\d\d$'
-            and length(volume_fp || open_interest_fp) < 30
-            and end_period_text ~ '^\d+$'
-            and length(end_period_text) = 10
-            and to_timestamp(end_period_ts::bigint) > window_start
-            and to_timestamp(end_period_ts::bigint) <= window_end
-            and jsonb_typeof(price) = 'object'
-            and jsonb_typeof(yes_bid) = 'object'
-            and jsonb_typeof(yes_ask) = 'object'
-            and not (
-                {{ has_both_shapes('price', trades.values() | list) }}
-                or {{ has_both_shapes('yes_bid', quotes) }}
-                or {{ has_both_shapes('yes_ask', quotes) }}
-                or payload ?| array['volume', 'open_interest'] and payload ?| array['volume_fp', 'open_interest_fp']
-            )
-            then null
-        else
-            {{ first_problem(problems) }}
-    end]) as problem
-from (
-    {{ joined | indent }}
-) as joined
+{% set problem %}
+-- candles come by the million, so all values are tested for their usual form at once, by regular
+-- expressions without counted repetition ({4}), which would cost ten times as much; only where a
+-- value has another form is each of them looked at by itself
+case
+    when
+        price_texts ~ '^(?:0\.\d\d\d\d ?|1\.0000 ?)*$'
+        -- each price is one of those, not several of them
+        and length(price_texts) = 7 * num_nonnulls({{ price_columns | join(', ') }}) - 1
+        -- most candles have no trade
+        and (volume_fp = '0.00' or volume_fp ~ '^\d+\.\d\d$')
+        and open_interest_fp ~ '^\d+\.\d\d$'
+        and length(volume_fp || open_interest_fp) < 30
+        and end_period_text ~ '^\d+$'
+        and length(end_period_text) = 10
+        and to_timestamp(end_period_ts::bigint) > window_start
+        and to_timestamp(end_period_ts::bigint) <= window_end
+        and jsonb_typeof(price) = 'object'
+        and jsonb_typeof(yes_bid) = 'object'
+        and jsonb_typeof(yes_ask) = 'object'
+        and not (
+            {{ has_both_shapes('price', trades.values() | list) }}
+            or {{ has_both_shapes('yes_bid', quotes) }}
+            or {{ has_both_shapes('yes_ask', quotes) }}
+            or payload ?| array['volume', 'open_interest'] and payload ?| array['volume_fp', 'open_interest_fp']
+        )
+        then null
+    else
+        {{ first_problem(problems) }}
+end
 {% endset %}
 
-with
+{% set is_real %}
+<<<<<<< HEAD
+-- a real candle always has quotes; the synthetic one that include_latest_before_start puts first has
+-- no quotes (API.md 2.6, 2.9) and is left out
+=======
+-- a real candle always has its quotes; the synthetic one that include_latest_before_start puts
+-- first has none (docs/kalshi_api.md, 2.6, 2.9)
+>>>>>>> main
+problem is not null
+or checked.yes_bid_close_dollars is not null
+or checked.yes_ask_close_dollars is not null
+{% endset %}
 
-source as (
+{%- set steps = [('candlesticks', candlesticks), ('parts', parts), ('read', read), ('joined', joined)] %}
 
-    select * from {{ source('kalshi_raw', 'candlesticks') }}
+{% call typed_payloads(source('kalshi_raw', 'candlesticks'), steps, problem, where=is_real) %}
 
-),
+    ---------- ids
+    market_ticker,
+    interval_min::integer as interval_min,
+    to_timestamp({{ sound('end_period_ts', 'bigint') }}) as end_ts,
 
-typed as (
+    ---------- prices, in dollars
+    {%- for side, name, key in prices %}
+    {{ sound(name ~ '_dollars', 'numeric(10, 6)') }} as {{ name }}_dollars,
+    {%- endfor %}
 
-    select
+    ---------- counts, in contracts
+    {{ sound('coalesce(volume_fp, \'0\')', 'numeric(20, 2)') }} as volume_fp,
+    {{ sound('open_interest_fp', 'numeric(20, 2)') }} as open_interest_fp,
 
-        ---------- ids
-        market_ticker,
-        interval_min::integer as interval_min,
-        to_timestamp({{ sound('end_period_ts', 'bigint') }}) as end_ts,
-
-        ---------- prices, in dollars
-        {%- for side, name, key in prices %}
-        {{ sound(name ~ '_dollars', 'numeric(10, 6)') }} as {{ name }}_dollars,
-        {%- endfor %}
-
-        ---------- counts, in contracts
-        {{ sound('coalesce(volume_fp, \'0\')', 'numeric(20, 2)') }} as volume_fp,
-        {{ sound('open_interest_fp', 'numeric(20, 2)') }} as open_interest_fp,
-
-        ---------- where it came from, and what keeps it from being typed
-        fetched_at,
-        _dlt_load_id,
-        problem,
-        payload
-
-    from (
-        {{ checked | indent(8) }}
-    ) as checked
-    -- a real candle always has its quotes; the synthetic one that include_latest_before_start puts
-    -- first has none (API.md 2.6, 2.9)
-    where
-        problem is not null
-        or checked.yes_bid_close_dollars is not null
-        or checked.yes_ask_close_dollars is not null
-
-)
-
-select * from typed
+{% endcall %}

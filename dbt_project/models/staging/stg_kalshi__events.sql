@@ -34,68 +34,38 @@
     {%- endfor %}
     {{ json_or_null('payload', 'settlement_sources') }} as settlement_sources,
     {{ json_or_null('payload', 'product_metadata') }} as product_metadata
-from source
 {% endset %}
 
-{% set checked %}
-select
-    read.*,
-    unnest(array[{{ first_problem(problems) }}]) as problem
-from (
-    {{ read | indent }}
-) as read
-{% endset %}
+{% call typed_payloads(source('kalshi_raw', 'events'), [('read', read)], first_problem(problems)) %}
 
-with
+    ---------- ids
+    event_ticker,
+    {{ sound('series_ticker', 'text') }} as series_ticker,
 
-source as (
+    ---------- text
+    {%- for key in texts[1:] + texts_or_empty %}
+    {{ sound(key, 'text') }} as {{ key }},
+    {%- endfor %}
 
-    select * from {{ source('kalshi_raw', 'events') }}
+    ---------- numbers
+    {{ sound('fee_multiplier_override', 'numeric') }} as fee_multiplier_override,
+    {{ sound('exchange_index', 'integer') }} as exchange_index,
 
-),
+    ---------- booleans
+    {%- for key in booleans %}
+    {{ sound(key, 'boolean') }} as {{ key }},
+    {%- endfor %}
 
-typed as (
+    ---------- objects and lists
+    {{ sound('settlement_sources', 'jsonb') }} as settlement_sources,
+    {{ sound('product_metadata', 'jsonb') }} as product_metadata,
 
-    select
+    ---------- timestamps
+    {%- for key in moments %}
+    {{ sound(key, 'timestamptz') }} as {{ key }},
+    {%- endfor %}
 
-        ---------- ids
-        event_ticker,
-        {{ sound('series_ticker', 'text') }} as series_ticker,
+    ---------- the tier of the API that answered
+    tier,
 
-        ---------- text
-        {%- for key in texts[1:] + texts_or_empty %}
-        {{ sound(key, 'text') }} as {{ key }},
-        {%- endfor %}
-
-        ---------- numbers
-        {{ sound('fee_multiplier_override', 'numeric') }} as fee_multiplier_override,
-        {{ sound('exchange_index', 'integer') }} as exchange_index,
-
-        ---------- booleans
-        {%- for key in booleans %}
-        {{ sound(key, 'boolean') }} as {{ key }},
-        {%- endfor %}
-
-        ---------- objects and lists
-        {{ sound('settlement_sources', 'jsonb') }} as settlement_sources,
-        {{ sound('product_metadata', 'jsonb') }} as product_metadata,
-
-        ---------- timestamps
-        {%- for key in moments %}
-        {{ sound(key, 'timestamptz') }} as {{ key }},
-        {%- endfor %}
-
-        ---------- where it came from, and what keeps it from being typed
-        tier,
-        fetched_at,
-        _dlt_load_id,
-        problem,
-        payload
-
-    from (
-        {{ checked | indent(8) }}
-    ) as checked
-
-)
-
-select * from typed
+{% endcall %}

@@ -32,7 +32,7 @@
     {%- do problems.append(price_problem(key ~ '_dollars', 'payload', key)) -%}
 {%- endfor -%}
 {%- do problems.append(price_problem('notional_value_dollars', 'payload', 'notional_value', highest=100)) -%}
-{#- it was below 0 in a recorded answer -#}
+{#- liquidity was below 0 in a recorded answer -#}
 {%- do problems.append(price_problem('liquidity_dollars', 'payload', 'liquidity', lowest=-1000000000000, highest=1000000000000, decimals=4)) -%}
 {%- for key in counts -%}
     {%- do problems.append(count_problem(key ~ '_fp', 'payload', key)) -%}
@@ -56,13 +56,12 @@
 {% set unpacked %}
 -- a payload of usual size is compressed: this unpacks it once instead of for each value
 {{ select_once() }}
-    -- as it lies in the raw table: on a cluster a market's rows stay on its node
+    -- the raw table's own column, so that a condition on it is tested before a payload is unpacked
     market_ticker,
     case when jsonb_typeof(payload) = 'object' then payload || '{}'::jsonb else payload end as payload,
     tier,
     fetched_at,
     _dlt_load_id
-from source
 {% endset %}
 
 {% set read %}
@@ -91,88 +90,56 @@ from source
     {%- for key in lists %}
     {{ json_or_null('payload', key) }} as {{ key }}{{ ',' if not loop.last }}
     {%- endfor %}
-from (
-    {{ unpacked | indent }}
-) as unpacked
 {% endset %}
 
-{% set checked %}
-select
-    read.*,
-    unnest(array[{{ first_problem(problems) }}]) as problem
-from (
-    {{ read | indent }}
-) as read
-{% endset %}
+{% call typed_payloads(source('kalshi_raw', 'markets'), [('unpacked', unpacked), ('read', read)], first_problem(problems)) %}
 
-with
+    ---------- ids
+    market_ticker,
+    event_ticker,
+    {{ sound('mve_collection_ticker', 'text') }} as mve_collection_ticker,
+    {{ sound('primary_participant_key', 'text') }} as primary_participant_key,
 
-source as (
+    ---------- text
+    {%- for key in texts[:-1] + texts_or_empty[:-1] %}
+    {{ sound(key, 'text') }} as {{ key }},
+    {%- endfor %}
 
-    select * from {{ source('kalshi_raw', 'markets') }}
+    ---------- prices, in dollars
+    {%- for key in prices + ['notional_value'] %}
+    {{ sound(key ~ '_dollars', 'numeric(10, 6)') }} as {{ key }}_dollars,
+    {%- endfor %}
+    {{ sound('liquidity_dollars', 'numeric(20, 4)') }} as liquidity_dollars,
 
-),
+    ---------- counts, in contracts
+    {%- for key in counts %}
+    {{ sound(key ~ '_fp', 'numeric(20, 2)') }} as {{ key }}_fp,
+    {%- endfor %}
 
-typed as (
+    ---------- numbers
+    {%- for key in numbers %}
+    {{ sound(key, 'numeric') }} as {{ key }},
+    {%- endfor %}
+    {%- for key, type in integers.items() %}
+    {{ sound(key, type) }} as {{ key }},
+    {%- endfor %}
 
-    select
+    ---------- booleans
+    {%- for key in booleans %}
+    {{ sound(key, 'boolean') }} as {{ key }},
+    {%- endfor %}
 
-        ---------- ids
-        market_ticker,
-        event_ticker,
-        {{ sound('mve_collection_ticker', 'text') }} as mve_collection_ticker,
-        {{ sound('primary_participant_key', 'text') }} as primary_participant_key,
+    ---------- objects and lists
+    {%- for key in lists %}
+    {{ sound(key, 'jsonb') }} as {{ key }},
+    {%- endfor %}
 
-        ---------- text
-        {%- for key in texts[:-1] + texts_or_empty[:-1] %}
-        {{ sound(key, 'text') }} as {{ key }},
-        {%- endfor %}
+    ---------- timestamps
+    {%- for key in moments %}
+    {{ sound(key, 'timestamptz') }} as {{ key }},
+    {%- endfor %}
 
-        ---------- prices, in dollars
-        {%- for key in prices + ['notional_value'] %}
-        {{ sound(key ~ '_dollars', 'numeric(10, 6)') }} as {{ key }}_dollars,
-        {%- endfor %}
-        {{ sound('liquidity_dollars', 'numeric(20, 4)') }} as liquidity_dollars,
+    ---------- the tier of the API that answered
+    tier,
 
-        ---------- counts, in contracts
-        {%- for key in counts %}
-        {{ sound(key ~ '_fp', 'numeric(20, 2)') }} as {{ key }}_fp,
-        {%- endfor %}
-
-        ---------- numbers
-        {%- for key in numbers %}
-        {{ sound(key, 'numeric') }} as {{ key }},
-        {%- endfor %}
-        {%- for key, type in integers.items() %}
-        {{ sound(key, type) }} as {{ key }},
-        {%- endfor %}
-
-        ---------- booleans
-        {%- for key in booleans %}
-        {{ sound(key, 'boolean') }} as {{ key }},
-        {%- endfor %}
-
-        ---------- objects and lists
-        {%- for key in lists %}
-        {{ sound(key, 'jsonb') }} as {{ key }},
-        {%- endfor %}
-
-        ---------- timestamps
-        {%- for key in moments %}
-        {{ sound(key, 'timestamptz') }} as {{ key }},
-        {%- endfor %}
-
-        ---------- where it came from, and what keeps it from being typed
-        tier,
-        fetched_at,
-        _dlt_load_id,
-        problem,
-        payload
-
-    from (
-        {{ checked | indent(8) }}
-    ) as checked
-
-)
-
-select * from typed
+{% endcall %}

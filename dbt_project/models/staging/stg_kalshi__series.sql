@@ -30,61 +30,29 @@
     {{ json_or_null('payload', key) }} as {{ key }},
     {%- endfor %}
     {{ time_text('payload', 'last_updated_ts') }} as last_updated_ts
-from source
 {% endset %}
 
-{% set checked %}
-select
-    read.*,
-    unnest(array[{{ first_problem(problems) }}]) as problem
-from (
-    {{ read | indent }}
-) as read
-{% endset %}
+{% call typed_payloads(source('kalshi_raw', 'series'), [('read', read)], first_problem(problems)) %}
 
-with
+    ---------- ids
+    series_ticker,
 
-source as (
+    ---------- text
+    {%- for key in texts %}
+    {{ sound(key, 'text') }} as {{ key }},
+    {%- endfor %}
 
-    select * from {{ source('kalshi_raw', 'series') }}
+    ---------- numbers
+    {{ sound('fee_multiplier', 'numeric') }} as fee_multiplier,
+    {{ sound('volume_fp', 'numeric(20, 2)') }} as volume_fp,
+    {{ sound('exchange_index', 'integer') }} as exchange_index,
 
-),
+    ---------- objects and lists
+    {%- for key in lists %}
+    {{ sound(key, 'jsonb') }} as {{ key }},
+    {%- endfor %}
 
-typed as (
+    ---------- timestamps
+    {{ sound('last_updated_ts', 'timestamptz') }} as last_updated_ts,
 
-    select
-
-        ---------- ids
-        series_ticker,
-
-        ---------- text
-        {%- for key in texts %}
-        {{ sound(key, 'text') }} as {{ key }},
-        {%- endfor %}
-
-        ---------- numbers
-        {{ sound('fee_multiplier', 'numeric') }} as fee_multiplier,
-        {{ sound('volume_fp', 'numeric(20, 2)') }} as volume_fp,
-        {{ sound('exchange_index', 'integer') }} as exchange_index,
-
-        ---------- objects and lists
-        {%- for key in lists %}
-        {{ sound(key, 'jsonb') }} as {{ key }},
-        {%- endfor %}
-
-        ---------- timestamps
-        {{ sound('last_updated_ts', 'timestamptz') }} as last_updated_ts,
-
-        ---------- where it came from, and what keeps it from being typed
-        fetched_at,
-        _dlt_load_id,
-        problem,
-        payload
-
-    from (
-        {{ checked | indent(8) }}
-    ) as checked
-
-)
-
-select * from typed
+{% endcall %}

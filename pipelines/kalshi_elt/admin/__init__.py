@@ -1,0 +1,1 @@
+"""Looking after a warehouse: status, backup, prune, replay, grants, distribute."""

@@ -1,0 +1,129 @@
+"""`status --check`: which promises of the warehouse are broken, a line each."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from kalshi_elt.admin.status import LastRun, Status
+
+GB = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is promised."""
+
+    oldest_data: float
+    """Seconds since the end of the newest period that is covered for good."""
+    most_gaps: int
+    most_rejects: int
+    least_disk: float
+    """Free bytes where the loader works and, with the embedded server, where the data lies."""
+
+
+def broken_promises(
+    status: Status, limits: Limits, *, now: datetime, free_bytes: int | None
+) -> list[str]:
+    """One line for each promise that is broken: what is wrong, by how much, what to do."""
+    found = [
+        _age(status, limits, now),
+        _gaps(status, limits),
+        _rejects(status, limits),
+        *_last_run(status.last_run),
+        _partition(status, now),
+        *_nodes(status),
+        _disk(limits, free_bytes),
+    ]
+    return [line for line in found if line]
+
+
+def free_bytes_of(folder: Path) -> int | None:
+    """Free bytes of the disk that holds a folder, which may not be there yet."""
+    while not folder.exists():
+        if folder == folder.parent:
+            return None
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _age(status: Status, limits: Limits, now: datetime) -> str | None:
+    if status.newest_data is None:
+        return "no candle has landed yet: run `kalshi-elt run`"
+    age = (now - status.newest_data).total_seconds()
+    if age <= limits.oldest_data:
+        return None
+    return (
+        f"the newest data is {_minutes(age)} old, {_minutes(limits.oldest_data)} are allowed: "
+        "look at the schedule, and at kalshi_ops.runs"
+    )
+
+
+def _gaps(status: Status, limits: Limits) -> str | None:
+    gaps = sum(one.gaps for one in status.coverage)
+    if gaps <= limits.most_gaps:
+        return None
+    return (
+        f"{gaps:,} gaps in what was asked for, {limits.most_gaps:,} allowed: the next run asks for "
+        "them, `kalshi-elt status` shows where"
+    )
+
+
+def _rejects(status: Status, limits: Limits) -> str | None:
+    rejects = sum((status.rejects or {}).values())
+    if rejects <= limits.most_rejects:
+        return None
+    return (
+        f"{rejects:,} rejects, {limits.most_rejects:,} allowed: "
+        "`select entity, reason, count(*) from kalshi.rejects group by 1, 2` says why"
+    )
+
+
+def _last_run(run: LastRun | None) -> list[str]:
+    """Nothing while there is none: who loads and transforms by hand has no runs."""
+    if run is None:
+        return []
+    lines = []
+    if run.outcome in ("failed", "killed", "interrupted"):
+        lines.append(f"run {run.run_id} {run.outcome}: {run.error or 'kalshi_ops.runs has it'}")
+    if run.tests_failed:
+        lines.append(
+            f"run {run.run_id}: {len(run.tests_failed):,} tests failed "
+            f"({', '.join(run.tests_failed)}): `kalshi-elt check` shows them"
+        )
+    return lines
+
+
+def _partition(status: Status, now: datetime) -> str | None:
+    """Candles of the days to come need a partition of their month."""
+    if status.partitions is None:
+        return None
+    months = {f"{moment.astimezone(UTC):%Y_%m}" for moment in (now, now + timedelta(days=7))}
+    missing = sorted(months - set(status.partitions))
+    if not missing:
+        return None
+    return (
+        f"kalshi.candles has no partition for {', '.join(missing)}: `kalshi-elt transform` makes it"
+    )
+
+
+def _nodes(status: Status) -> list[str]:
+    return [
+        f"node {node.name}:{node.port} of the Citus cluster is not active: "
+        f"`select citus_activate_node('{node.name}', {node.port})` on the coordinator"
+        for node in (status.cluster.nodes if status.cluster else ())
+        if not node.is_active
+    ]
+
+
+def _disk(limits: Limits, free_bytes: int | None) -> str | None:
+    if free_bytes is None or free_bytes >= limits.least_disk:
+        return None
+    return (
+        f"{free_bytes / GB:.1f} GB are free on the disk, {limits.least_disk / GB:.1f} GB are "
+        "wanted: `kalshi-elt prune --raw-older-than 30d` frees some"
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} min"

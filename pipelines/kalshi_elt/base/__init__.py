@@ -1,0 +1,1 @@
+"""What knows nothing of the domain: errors, paths, texts, times, iterables."""

@@ -1,0 +1,41 @@
+"""Folders that are ours alone: an export, a site."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kalshi_elt.base.errors import BusyError, UsageError
+
+
+@contextmanager
+def hold_folder(
+    path: Path, *, thing: str, manifest: str, is_leftover: Callable[[str], bool], busy: str
+) -> Iterator[None]:
+    """The folder of a `thing`, made unless it is there, for this process alone.
+
+    Its manifest tells it from others; `is_leftover` tells, by their names, the entries that a kill
+    leaves before there is one. Raises UsageError when it holds something else, BusyError, which
+    says `busy`, when another process holds it.
+    """
+    if _is_foreign(path, manifest, is_leftover):
+        raise UsageError(
+            f"--to {path}: the folder is not empty and holds no {thing}; choose another one"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(busy) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_foreign(path: Path, manifest: str, is_leftover: Callable[[str], bool]) -> bool:
+    if not path.is_dir() or (path / manifest).exists():
+        return False
+    return not all(is_leftover(entry.name) for entry in path.iterdir())

@@ -1,0 +1,1 @@
+"""One load, from its settings to its summary."""

@@ -1,0 +1,1 @@
+"""Landing rows in kalshi_raw through dlt."""

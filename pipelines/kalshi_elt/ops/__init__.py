@@ -1,0 +1,1 @@
+"""What the schema kalshi_ops remembers: versions, the lock, objects seen, coverage and its gaps."""

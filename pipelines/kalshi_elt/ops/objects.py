@@ -1,0 +1,290 @@
+"""`kalshi_ops.objects`: which events, markets and series were seen, and what landed last."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import TypeVar
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extras import execute_values
+
+from kalshi_elt.base.times import moment
+from kalshi_elt.kalshi.records import EventRow, Market, MarketFound, MarketRow, SeriesRow
+from kalshi_elt.kalshi.selection import Selection
+
+Row = TypeVar("Row", EventRow, MarketRow)
+
+EVENT = "event"
+MARKET = "market"
+SERIES = "series"
+
+SERIES_SECONDS = 24 * 60 * 60
+"""How old a series row may be before it is asked for again."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which known markets a load is responsible for."""
+
+    selection: Selection
+    series: tuple[str, ...]
+    """The selected series, those of the selected categories among them."""
+
+    @property
+    def condition(self) -> str:
+        """SQL over kalshi_ops.objects."""
+        return (
+            "(%(everything)s or event_ticker = any(%(events)s) "
+            "or ticker = any(%(markets)s) or series_ticker = any(%(series)s)) "
+            "and (%(multivariate)s or not is_multivariate or ticker = any(%(markets)s) "
+            "or event_ticker = any(%(events)s))"
+        )
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {
+            "everything": self.selection.is_everything,
+            "events": list(self.selection.events),
+            "markets": list(self.selection.markets),
+            "series": list(self.series),
+            "multivariate": self.selection.multivariate,
+        }
+
+
+def payload_hash(payload: bytes) -> bytes:
+    """A fingerprint by which an unchanged object is told."""
+    return blake2b(payload, digest_size=16).digest()
+
+
+def changed_events(connection: Connection, rows: Sequence[EventRow]) -> list[EventRow]:
+    """Those of the events whose payload is not the one that landed last."""
+    return _changed(connection, EVENT, rows, lambda row: row.event_ticker)
+
+
+def changed_markets(connection: Connection, rows: Sequence[MarketRow]) -> list[MarketRow]:
+    """Those of the markets whose payload is not the one that landed last."""
+    return _changed(connection, MARKET, rows, lambda row: row.market_ticker)
+
+
+def _changed(
+    connection: Connection,
+    entity: str,
+    rows: Sequence[Row],
+    key: Callable[[Row], str | None],
+) -> list[Row]:
+    landed = _landed_hashes(connection, entity, [key(row) for row in rows])
+    return [row for row in rows if landed.get(key(row) or "") != payload_hash(row.payload)]
+
+
+def _landed_hashes(
+    connection: Connection, entity: str, tickers: Sequence[str | None]
+) -> dict[str, bytes]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select ticker, payload_hash from kalshi_ops.objects "
+            "where entity = %s and ticker = any(%s) and payload_hash is not null",
+            [entity, [ticker for ticker in tickers if ticker]],
+        )
+        return {ticker: bytes(digest) for ticker, digest in cursor.fetchall()}
+
+
+def record_events(connection: Connection, rows: Iterable[tuple[EventRow, str | None]]) -> None:
+    """Note events as seen, with their series."""
+    _record(
+        connection,
+        [
+            _Seen(EVENT, row.event_ticker, row.event_ticker, series, row.payload, None)
+            for row, series in rows
+            if row.event_ticker
+        ],
+    )
+
+
+def record_series(connection: Connection, rows: Iterable[SeriesRow]) -> None:
+    """Note series as seen."""
+    _record(
+        connection,
+        [
+            _Seen(SERIES, row.series_ticker, None, row.series_ticker, row.payload, None)
+            for row in rows
+            if row.series_ticker
+        ],
+    )
+
+
+def record_markets(
+    connection: Connection, found: Iterable[MarketFound], series: dict[str, str]
+) -> None:
+    """Note markets as seen; `series` tells an event's series where it is known."""
+    _record(
+        connection,
+        [
+            _Seen(
+                MARKET,
+                one.market.ticker,
+                one.market.event_ticker,
+                series.get(one.market.event_ticker or ""),
+                one.row.payload,
+                one.market,
+            )
+            for one in found
+            if one.market
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    entity: str
+    ticker: str
+    event_ticker: str | None
+    series_ticker: str | None
+    payload: bytes
+    market: Market | None
+
+    def values(self, now: datetime) -> tuple[object, ...]:
+        market = self.market
+        return (
+            self.entity,
+            self.ticker,
+            self.event_ticker,
+            self.series_ticker,
+            payload_hash(self.payload),
+            market.status if market else None,
+            moment(market.opened if market else None),
+            moment(market.closed if market else None),
+            moment(market.settled if market else None),
+            market.is_multivariate if market else False,
+            not market.is_settled if market else False,
+            now,
+            now,
+        )
+
+
+def _record(connection: Connection, seen: Sequence[_Seen]) -> None:
+    now = datetime.now(UTC)
+    last = {(one.entity, one.ticker): one for one in seen}
+    settled = [one.ticker for one in last.values() if one.market and one.market.is_settled]
+    with connection, connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            """
+            insert into kalshi_ops.objects as known (
+                entity, ticker, event_ticker, series_ticker, payload_hash, status, open_time,
+                close_time, settlement_ts, is_multivariate, is_followed, first_seen_at, last_seen_at
+            ) values %s
+            on conflict (entity, ticker) do update set
+                event_ticker = excluded.event_ticker,
+                series_ticker = coalesce(excluded.series_ticker, known.series_ticker),
+                payload_hash = excluded.payload_hash,
+                status = excluded.status,
+                open_time = excluded.open_time,
+                close_time = excluded.close_time,
+                settlement_ts = excluded.settlement_ts,
+                is_multivariate = excluded.is_multivariate,
+                is_followed = excluded.is_followed or known.is_followed,
+                last_seen_at = excluded.last_seen_at,
+                gone_at = null
+            """,
+            [one.values(now) for one in last.values()],
+            page_size=1000,
+        )
+        # a settled market is followed until its candles are asked for up to its close
+        cursor.execute(
+            """
+            update kalshi_ops.objects set is_followed = false
+            where
+                entity = %(market)s
+                and ticker = any (%(settled)s)
+                and is_followed
+                and ticker not in (
+                    select market_ticker from kalshi_ops.coverage
+                    where market_ticker = any (%(settled)s)
+                )
+            """,
+            {"market": MARKET, "settled": settled},
+        )
+
+
+def unknown_events(connection: Connection, tickers: Iterable[str]) -> list[str]:
+    """Those of the events that never landed."""
+    asked = sorted(set(tickers))
+    known = _landed_hashes(connection, EVENT, asked)
+    return [ticker for ticker in asked if ticker not in known]
+
+
+def listed_series(connection: Connection, started_at: datetime) -> list[str]:
+    """The series of the events seen since then."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select distinct series_ticker from kalshi_ops.objects "
+            "where entity = %s and last_seen_at >= %s and series_ticker is not null",
+            [EVENT, started_at],
+        )
+        return [ticker for (ticker,) in cursor.fetchall()]
+
+
+def series_due(connection: Connection, tickers: Iterable[str]) -> list[str]:
+    """Those of the series that never landed, or not for a day."""
+    asked = sorted(set(tickers))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select ticker from kalshi_ops.objects where entity = %s and ticker = any(%s) "
+            "and last_seen_at > now() - %s * interval '1 second'",
+            [SERIES, asked, SERIES_SECONDS],
+        )
+        fresh = {ticker for (ticker,) in cursor.fetchall()}
+    return [ticker for ticker in asked if ticker not in fresh]
+
+
+def followed(connection: Connection, scope: Scope) -> list[str]:
+    """Markets that had not reached their last state, or of which something wanted is missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select ticker from kalshi_ops.objects where entity = 'market' and gone_at is null "
+            "and (is_followed or ticker in "
+            "(select market_ticker from kalshi_ops.coverage where has_gap)) "
+            f"and {scope.condition} order by ticker",
+            scope.parameters,
+        )
+        return [ticker for (ticker,) in cursor.fetchall()]
+
+
+def stop_following(connection: Connection, tickers: Sequence[str]) -> None:
+    """Let go of settled markets: what is still missing of them is known as a gap."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update kalshi_ops.objects set is_followed = false "
+            "where entity = %s and ticker = any(%s) and is_followed",
+            [MARKET, list(tickers)],
+        )
+
+
+def unfinished(connection: Connection, scope: Scope) -> list[Market]:
+    """Markets of which something wanted is missing: a request failed, or was never sent."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select ticker, event_ticker, status, extract(epoch from open_time)::bigint, "
+            "extract(epoch from close_time)::bigint, extract(epoch from settlement_ts)::bigint, "
+            "is_multivariate from kalshi_ops.objects "
+            "where entity = 'market' and gone_at is null and ticker in "
+            "(select market_ticker from kalshi_ops.coverage where has_gap) "
+            f"and {scope.condition}",
+            scope.parameters,
+        )
+        return [
+            Market(ticker, event, status, opened, closed, settled, Decimal(0), is_multivariate)
+            for ticker, event, status, opened, closed, settled, is_multivariate in cursor
+        ]
+
+
+def mark_gone(connection: Connection, tickers: Sequence[str]) -> None:
+    """Note markets that neither tier knows any more. Nothing of them is deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update kalshi_ops.objects set gone_at = now() "
+            "where entity = %s and ticker = any(%s) and gone_at is null",
+            [MARKET, list(tickers)],
+        )

@@ -1,0 +1,1 @@
+"""Getting data out: files, charts, a site."""

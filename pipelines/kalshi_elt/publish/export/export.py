@@ -1,0 +1,192 @@
+"""The typed tables as files, Parquet or CSV, of one moment of the warehouse.
+
+A second export into the same folder writes what is new or changed and removes what is gone; a
+killed one goes on where it stopped.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from kalshi_elt.base.errors import KalshiEltError
+from kalshi_elt.base.text import count, size
+from kalshi_elt.ops.lock import at_rest
+from kalshi_elt.publish.export.files import (
+    FREE_LIMIT,
+    FREE_SCALE,
+    CsvFormat,
+    ParquetFormat,
+    PieceSplitter,
+    RowWriter,
+)
+from kalshi_elt.publish.export.folder import ExportFolder, PendingFile, open_folder
+from kalshi_elt.publish.export.pieces import (
+    NOT_EXPORTED,
+    Piece,
+    batches,
+    read_pieces,
+    select_pieces,
+)
+from kalshi_elt.warehouse.connection import Warehouse
+from kalshi_elt.warehouse.tables import Table, read_tables
+
+FORMATS = ("parquet", "csv")
+
+SPELLING = "set timezone = 'UTC'; set datestyle = 'ISO'; set bytea_output = 'hex'"
+"""How COPY spells values out, whatever the server's or the user's settings are."""
+
+Format = CsvFormat | ParquetFormat
+
+
+@dataclass
+class Exported:
+    """What an export holds, and what it cost."""
+
+    folder: Path
+    tables: int = 0
+    written: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    rows: int = 0
+    """In all files."""
+    written_bytes: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        removed = f", {self.removed:,} removed" if self.removed else ""
+        return (
+            f"exported {count(self.tables, 'table')} with {count(self.rows, 'row')} to "
+            f"{self.folder}: {count(self.written, 'file')} written ({size(self.written_bytes)}), "
+            f"{self.unchanged:,} unchanged{removed} ({self.seconds:.1f} s)"
+        )
+
+
+def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
+    """Write all tables and views of schema `kalshi` into `folder`, as `parquet` or `csv`.
+
+    Raises UsageError when the folder holds something else, BusyError when another export writes to
+    it, KalshiEltError when nothing is typed yet or a file can't be written.
+    """
+    started = time.monotonic()
+    exported = Exported(folder)
+    try:
+        with _snapshot(warehouse) as connection:
+            tables = [one for one in read_tables(connection) if one.name not in NOT_EXPORTED]
+            if not tables:
+                raise KalshiEltError(
+                    "nothing is typed yet: run `make load && make transform` first"
+                )
+            with open_folder(folder, file_format) as target:
+                _Export(connection, target, exported).run(tables)
+    except OSError as error:
+        raise KalshiEltError(
+            f"export: {error.strerror or error} ({error.filename or folder}); mend that and run it "
+            "again: files that are whole are kept"
+        ) from error
+    exported.seconds = time.monotonic() - started
+    return exported
+
+
+@contextmanager
+def _snapshot(warehouse: Warehouse) -> Iterator[Connection]:
+    """One moment of the warehouse, each value spelled in one way."""
+    with at_rest(warehouse), warehouse.snapshot() as connection:
+        connection.set_client_encoding("UTF8")
+        with connection.cursor() as cursor:
+            cursor.execute(SPELLING)
+        yield connection
+
+
+class _Export:
+    """One run: the connection, the folder, and what was done so far."""
+
+    def __init__(self, connection: Connection, target: ExportFolder, exported: Exported) -> None:
+        self._connection, self._target, self._exported = connection, target, exported
+        self._format: Format = CsvFormat()
+        self._pending: PendingFile | None = None
+
+    def run(self, tables: list[Table]) -> None:
+        if self._target.format == ParquetFormat.suffix:
+            self._format = ParquetFormat(_oversized(self._connection, tables))
+        names: set[str] = set()
+        for table in tables:
+            columns = {column.name: column.type for column in table.columns}
+            self._target.tables[table.name] = columns
+            pieces = read_pieces(self._connection, table)
+            names |= {self._name(piece) for piece in pieces}
+            self._write_changed(table, pieces)
+            self._exported.tables += 1
+            self._exported.rows += sum(piece.rows for piece in pieces)
+        self._exported.removed = self._target.remove_all_but(names)
+        self._target.save(is_complete=True)
+
+    def _name(self, piece: Piece) -> str:
+        return piece.path(self._format.suffix)
+
+    def _write_changed(self, table: Table, pieces: list[Piece]) -> None:
+        changed = [
+            piece
+            for piece in pieces
+            if not self._target.holds(self._name(piece), piece.fingerprint)
+        ]
+        self._exported.unchanged += len(pieces) - len(changed)
+        for batch in batches(changed):
+            self._write(table, batch)
+
+    def _write(self, table: Table, batch: list[Piece]) -> None:
+        query = select_pieces(table, self._format.columns(table), batch)
+        copy = sql.SQL("copy ({}) to stdout with (format csv)").format(query)
+
+        def begin(piece: Piece) -> RowWriter:
+            self._pending = PendingFile(self._target.path / self._name(piece))
+            return self._format.writer(table, self._pending.file)
+
+        def end(piece: Piece) -> None:
+            assert self._pending is not None
+            self._exported.written_bytes += self._target.commit(
+                self._name(piece), self._pending, piece.rows, piece.fingerprint
+            )
+            self._exported.written += 1
+
+        try:
+            splitter = PieceSplitter(batch, begin, end)
+            with self._connection.cursor() as cursor:
+                cursor.copy_expert(copy, splitter)
+            splitter.finish()
+        finally:
+            if self._pending is not None:
+                self._pending.discard()
+
+
+def _oversized(connection: Connection, tables: list[Table]) -> list[tuple[str, str]]:
+    """Columns of type `numeric` without limits that hold a value which no decimal of Parquet does.
+
+    JSON's numbers have no limits, so there may be one some day; it must not stop every export.
+    """
+    found = []
+    for table in tables:
+        for column in table.columns:
+            if column.type == "numeric" and not _fits(connection, table, column.name):
+                found.append((table.name, column.name))
+    return found
+
+
+def _fits(connection: Connection, table: Table, column: str) -> bool:
+    query = sql.SQL(
+        "select not exists (select true from {table} where {column} <> round({column}, {scale}) "
+        "or abs({column}) >= {limit} limit 1)"
+    ).format(
+        table=table.identifier,
+        column=sql.Identifier(column),
+        scale=sql.Literal(FREE_SCALE),
+        limit=sql.Literal(FREE_LIMIT),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        (fits,) = cursor.fetchone() or (False,)
+    return bool(fits)

@@ -1,0 +1,157 @@
+"""The folder of an export: what is in it, and that a kill leaves nothing half in it.
+
+A file is written under a hidden name and renamed when it is whole; `manifest.json` names it only
+then. Readers of the folder may pass over hidden files, as all readers of such layouts do.
+"""
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from kalshi_elt.base.errors import UsageError
+from kalshi_elt.base.folders import hold_folder
+
+MANIFEST = "manifest.json"
+MADE_BY = "kalshi-elt export 1"
+UNFINISHED = ".unfinished"
+
+
+class PendingFile:
+    """A file that is not there before `commit`."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._unfinished = path.with_name(f".{path.name}{UNFINISHED}")
+        self.file: BinaryIO = self._unfinished.open("wb")
+
+    def commit(self) -> int:
+        """Put it in its place, safe on the disk; returns its bytes."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        written = self.file.tell()
+        self.file.close()
+        self._unfinished.rename(self._path)
+        return written
+
+    def discard(self) -> None:
+        """Remove it, unless it is committed."""
+        with suppress(OSError):
+            # closing writes what is buffered, which fails again when the disk is full
+            self.file.close()
+        self._unfinished.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class WholeFile:
+    """A file of the export that is in its place."""
+
+    rows: int
+    bytes: int
+    fingerprint: str
+
+
+@dataclass
+class ExportFolder:
+    """The files of an export, by their paths in it."""
+
+    path: Path
+    format: str
+    files: dict[str, WholeFile] = field(default_factory=dict)
+    tables: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Columns and their Postgres types, for readers."""
+
+    def holds(self, name: str, fingerprint: str) -> bool:
+        """Whether the file is there, whole, with just these rows."""
+        known = self.files.get(name)
+        if known is None or known.fingerprint != fingerprint:
+            return False
+        try:
+            return (self.path / name).stat().st_size == known.bytes
+        except FileNotFoundError:
+            return False
+
+    def commit(self, name: str, pending: PendingFile, rows: int, fingerprint: str) -> int:
+        """Put a file that is whole in its place and remember it; returns its bytes."""
+        written = pending.commit()
+        self.files[name] = WholeFile(rows, written, fingerprint)
+        self.save(is_complete=False)
+        return written
+
+    def remove_all_but(self, names: Collection[str]) -> int:
+        """Remove the files of pieces that are no more; returns how many."""
+        # one that was killed between a rename and its note is in no manifest
+        strangers = {
+            path.relative_to(self.path).as_posix()
+            for path in self.path.glob(f"*/**/part-0.{self.format}")
+        }
+        gone = (strangers | self.files.keys()) - set(names)
+        for name in sorted(gone):
+            (self.path / name).unlink(missing_ok=True)
+            self._remove_empty(self.path / name)
+            self.files.pop(name, None)
+        return len(gone)
+
+    def _remove_empty(self, path: Path) -> None:
+        with suppress(OSError):
+            while path.parent != self.path:
+                path = path.parent
+                path.rmdir()
+
+    def save(self, *, is_complete: bool) -> None:
+        """Write the manifest. Complete: all files are of one moment of the warehouse."""
+        manifest = {
+            "made_by": MADE_BY,
+            "format": self.format,
+            "is_complete": is_complete,
+            "tables": self.tables,
+            "files": {name: asdict(file) for name, file in sorted(self.files.items())},
+        }
+        pending = PendingFile(self.path / MANIFEST)
+        try:
+            pending.file.write(json.dumps(manifest, indent=1).encode())
+            pending.commit()
+        finally:
+            pending.discard()
+
+
+@contextmanager
+def open_folder(path: Path, file_format: str) -> Iterator[ExportFolder]:
+    """The folder of an export, made unless it is there, for this process alone.
+
+    Raises UsageError when it holds something else, BusyError when another export writes to it.
+    """
+    with hold_folder(
+        path,
+        thing="export",
+        manifest=MANIFEST,
+        is_leftover=lambda name: name.endswith(UNFINISHED),
+        busy=f"another export is writing to {path}: run again when it ends",
+    ):
+        folder = _read(path, file_format)
+        for leftover in path.rglob(f".*{UNFINISHED}"):
+            leftover.unlink()
+        folder.save(is_complete=False)
+        yield folder
+
+
+def _read(path: Path, file_format: str) -> ExportFolder:
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        made_by, there = manifest["made_by"], manifest["format"]
+        files = {name: WholeFile(**file) for name, file in manifest["files"].items()}
+    except FileNotFoundError:
+        return ExportFolder(path, file_format)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        made_by, there, files = "", "", {}
+    if made_by != MADE_BY:
+        raise UsageError(f"--to {path}: its {MANIFEST} is none of ours; choose another folder")
+    if there != file_format:
+        raise UsageError(
+            f"--to {path}: it holds an export as {there}; choose another folder for {file_format}"
+        )
+    return ExportFolder(path, file_format, files)

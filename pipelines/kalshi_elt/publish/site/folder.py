@@ -1,0 +1,110 @@
+"""The folder of a site: what of it is ours, and that a kill leaves no broken page.
+
+A new site is written into a hidden folder inside and moved out file by file when it is whole, first
+what is linked to, last what links. Files that the new site doesn't have are removed then, but only
+those that an earlier one wrote: `site.json` names them.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from kalshi_elt.base.errors import UsageError
+from kalshi_elt.base.folders import hold_folder
+
+MANIFEST = "site.json"
+MADE_BY = "kalshi-elt site 1"
+BUILDING = ".building"
+
+
+@dataclass
+class SiteFolder:
+    """A folder with a site, or with none yet."""
+
+    path: Path
+    known: set[str]
+    """What earlier sites wrote, by paths in the folder."""
+    staged: list[str] = field(default_factory=list)
+
+    def stage(self, name: str, content: str | bytes) -> None:
+        """Write a file of the new site. It takes its place with all others, in the order staged."""
+        path = self.path / BUILDING / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(
+            content.encode("utf-8", "replace") if isinstance(content, str) else content
+        )
+        self.staged.append(name)
+
+    def publish(self) -> None:
+        """Put the staged files in their places and remove what is no more."""
+        stale = self.known - set(self.staged)
+        # first, so that whatever a kill leaves is known as ours
+        self._save(self.known | set(self.staged))
+        for name in self.staged:
+            place = self.path / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (self.path / BUILDING / name).replace(place)
+        for name in sorted(stale):
+            with suppress(FileNotFoundError):
+                (self.path / name).unlink()
+            with suppress(OSError):
+                # fails while something else is in it
+                (self.path / name).parent.rmdir()
+        self._save(set(self.staged))
+        shutil.rmtree(self.path / BUILDING, ignore_errors=True)
+
+    def begin(self) -> None:
+        """Mark the folder as a site's, and clear what a kill left."""
+        shutil.rmtree(self.path / BUILDING, ignore_errors=True)
+        self._save(self.known)
+
+    def _save(self, names: set[str]) -> None:
+        manifest = {"made_by": MADE_BY, "files": sorted(names)}
+        unfinished = self.path / BUILDING / MANIFEST
+        unfinished.parent.mkdir(exist_ok=True)
+        unfinished.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(self.path / MANIFEST)
+
+
+@contextmanager
+def open_folder(path: Path) -> Iterator[SiteFolder]:
+    """The folder of a site, made unless it is there, for this process alone.
+
+    Raises UsageError when it holds something else, BusyError when another site is written to it.
+    """
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--to {path} is no folder: choose another one")
+    with hold_folder(
+        path,
+        thing="site",
+        manifest=MANIFEST,
+        is_leftover=lambda name: name == BUILDING,
+        busy=f"another site is being written to {path}: run again later",
+    ):
+        folder = SiteFolder(path, _known(path))
+        folder.begin()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(path / BUILDING, ignore_errors=True)
+
+
+def _known(path: Path) -> set[str]:
+    """The files of the site that is there. None of their names leads out of the folder."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        made_by, names = manifest["made_by"], {str(name) for name in manifest["files"]}
+    except FileNotFoundError:
+        return set()
+    except (ValueError, TypeError, KeyError):
+        made_by, names = "", set()
+    if made_by != MADE_BY:
+        raise UsageError(f"--to {path}: its {MANIFEST} is none of ours; choose another folder")
+    return {name for name in names if _is_inside(PurePosixPath(name))}
+
+
+def _is_inside(name: PurePosixPath) -> bool:
+    return not name.is_absolute() and ".." not in name.parts

@@ -1,0 +1,1 @@
+"""Running dbt, and what is read off its project."""

@@ -1,0 +1,1 @@
+"""All that knows Postgres: connection, embedded server, client programs, tables, sizes, Citus."""

@@ -1,0 +1,587 @@
+"""The layout of a warehouse on a Citus cluster: found from the catalog, never configured.
+
+On a server with the extension `citus`, each table of ours with a column `market_ticker` is
+distributed by it and colocated with `kalshi_raw.candlesticks`, so that a market's rows lie on one
+node and keys, joins and upserts stay there. The others of `kalshi_raw` and `kalshi` are reference
+tables, whole on each node. dlt's own tables and the rest of `kalshi_ops` are ordinary tables of the
+coordinator. On plain Postgres nothing of this happens (DECISIONS.md).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from kalshi_elt.base.errors import WarehouseError, first_line
+from kalshi_elt.warehouse.names import OPS_SCHEMA, RAW_SCHEMA, RAW_TABLES, TYPED_SCHEMA
+from kalshi_elt.warehouse.queries import IS_PART_OF_TABLE, execute_all, select
+
+COLUMN = "market_ticker"
+"""By which tables are distributed."""
+
+ANCHOR = f"{RAW_SCHEMA}.candlesticks"
+"""The table that all the others lie beside; once it is distributed the warehouse is."""
+
+SEQUENTIAL = "set local citus.multi_shard_modify_mode = 'sequential'"
+"""One connection to each node: what Citus asks for where a key refers to a reference table."""
+
+HAS_CITUS = "select exists (select from pg_extension where extname = 'citus')"
+
+IS_LAID_OUT = """
+exists (
+    select from pg_dist_partition
+    where
+        logicalrelid = pg_class.oid
+        -- 't': a reference table, not one that has but a key that refers to one
+        and (partmethod = 'h' or partmethod = 'n' and repmodel = 't')
+)
+"""
+
+IS_DISTRIBUTED = f"""
+select exists (select from pg_class where oid = to_regclass('{ANCHOR}') and {IS_LAID_OUT})
+"""
+
+LOST_NODES = """
+select nodename || ':' || nodeport
+from pg_dist_node
+where isactive and noderole = 'primary' and not citus_check_connection_to_node(nodename, nodeport)
+order by 1
+"""
+
+TABLES = f"""
+select
+    relations.nspname::text,
+    relations.relname::text,
+    relations.oid::integer,
+    columns.atttypid is not null,
+    coalesce(columns.atttypid <> 'text'::regtype, false),
+    coalesce(not columns.attnotnull, false),
+    array(
+        select attname::text from pg_attribute
+        inner join unnest(relations.conkey) with ordinality as keys (number, position)
+            on attnum = keys.number
+        where attrelid = relations.oid
+        order by keys.position
+    ),
+    array(
+        select 'toast.' || unnest(reloptions) from pg_class
+        where oid = relations.reltoastrelid
+    )
+from (
+    select pg_class.oid, relname, nspname, conkey, reltoastrelid
+    from pg_class
+    inner join pg_namespace
+        on relnamespace = pg_namespace.oid
+    left join pg_constraint
+        on conrelid = pg_class.oid
+        and contype = 'p'
+        and conname = 'pk_' || relname
+    where
+        relkind in ('r', 'p')
+        and not relispartition
+        and (
+            nspname = '{RAW_SCHEMA}' and relname = any (%(raw_tables)s)
+            or nspname = '{OPS_SCHEMA}' and relname = 'coverage'
+            or nspname = '{TYPED_SCHEMA}' and conkey is not null
+        )
+        and not {IS_LAID_OUT}
+) as relations
+left join pg_attribute as columns
+    on relations.oid = columns.attrelid
+    and columns.attname = '{COLUMN}'
+    and not columns.attisdropped
+"""
+
+FOREIGN_KEYS = """
+select conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid)
+from pg_constraint
+where
+    contype = 'f'
+    and conparentid = 0
+    and (conrelid = any (%(tables)s::oid[]) or confrelid = any (%(tables)s::oid[]))
+order by 1, 2
+"""
+
+VIEWS = f"""
+with recursive
+
+dependencies as (
+
+    select distinct
+        pg_depend.refobjid as relation,
+        pg_depend.refobjsubid as column_number,
+        pg_rewrite.ev_class as dependent
+    from pg_depend
+    inner join pg_rewrite
+        on pg_depend.classid = 'pg_rewrite'::regclass
+        and pg_depend.objid = pg_rewrite.oid
+    where
+        pg_depend.refclassid = 'pg_class'::regclass
+        and pg_depend.refobjid <> pg_rewrite.ev_class
+
+),
+
+dependents as (
+
+    select
+        dependencies.dependent,
+        1 as depth
+    from dependencies
+    inner join pg_attribute
+        on dependencies.relation = pg_attribute.attrelid
+        and dependencies.column_number in (0, pg_attribute.attnum)
+    where
+        dependencies.relation = any (%(tables)s::oid[])
+        and pg_attribute.attname = '{COLUMN}'
+
+    union
+
+    select
+        dependencies.dependent,
+        dependents.depth + 1
+    from dependents
+    inner join dependencies
+        on dependents.dependent = dependencies.relation
+
+),
+
+views as (
+
+    select
+        dependent as oid,
+        dependent::regclass::text as name,
+        max(depth) as depth
+    from dependents
+    group by dependent
+
+),
+
+grants as (
+
+    select
+        views.oid,
+        null as attname,
+        pg_class.relacl as acl
+    from views
+    inner join pg_class
+        on views.oid = pg_class.oid
+
+    union all
+
+    select
+        views.oid,
+        pg_attribute.attname,
+        pg_attribute.attacl
+    from views
+    inner join pg_attribute
+        on views.oid = pg_attribute.attrelid
+
+)
+
+select
+    views.name,
+    pg_class.relkind::text,
+    array[
+        format(
+            'create view %%s%%s as %%s',
+            views.name,
+            ' with (' || array_to_string(pg_class.reloptions, ', ') || ')',
+            pg_get_viewdef(views.oid)
+        ),
+        format('alter view %%s owner to %%I', views.name, pg_get_userbyid(pg_class.relowner))
+    ]
+    || array(
+        select format('comment on view %%s is %%L', views.name, description)
+        from pg_description
+        where objoid = views.oid and classoid = 'pg_class'::regclass and objsubid = 0
+    )
+    || array(
+        select format('comment on column %%s.%%I is %%L', views.name, attname, description)
+        from pg_description
+        inner join pg_attribute
+            on objoid = attrelid
+            and objsubid = attnum
+        where objoid = views.oid and classoid = 'pg_class'::regclass
+        order by objsubid
+    )
+    || array(
+        select
+            format(
+                'grant %%s%%s on %%s to %%s%%s',
+                item.privilege_type,
+                ' (' || quote_ident(grants.attname) || ')',
+                views.name,
+                case when item.grantee = 0 then 'public' else item.grantee::regrole::text end,
+                case when item.is_grantable then ' with grant option' end
+            )
+        from grants
+        cross join lateral aclexplode(grants.acl) as item
+        where grants.oid = views.oid and item.grantee <> pg_class.relowner
+        order by 1
+    )
+from views
+inner join pg_class
+    on views.oid = pg_class.oid
+order by views.depth, views.name
+"""
+"""The views that stand on the column, the deepest last, with all that makes each of them anew: no
+column that a view reads can change its type. Each `%` that is not a value's is doubled."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of ours that is not laid out yet."""
+
+    schema: str
+    table: str
+    oid: int
+    has_column: bool
+    is_not_text: bool
+    """Whether its column is of another type: dlt's varchar. Colocated columns are of one type."""
+    is_nullable: bool
+    """Whether its column may hold NULL, which no distribution column may."""
+    key: Sequence[str]
+    """Columns of its primary key; none in the raw tables."""
+    toast_settings: Sequence[str] = ()
+    """As `toast.autovacuum_freeze_min_age=0`: the only settings that Citus gives no shard."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+    @property
+    def layout(self) -> str:
+        return f"distributed by {COLUMN}" if self.has_column else "a reference table"
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key of or to a table that is not laid out yet."""
+
+    table: str
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A view that stands on a column whose type changes."""
+
+    name: str
+    kind: str
+    """As pg_class.relkind: `v`, or `m` for a materialized one."""
+    definition: tuple[str, ...]
+    """The statements that make it, with its owner, comments and grants."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is not laid out yet, and what stands in the way meanwhile."""
+
+    tables: tuple[Table, ...]
+    keys: tuple[ForeignKey, ...] = ()
+    views: tuple[View, ...] = ()
+
+    @property
+    def before(self) -> list[str]:
+        """What makes the tables fit to be distributed. No row is lost."""
+        return [
+            SEQUENTIAL,
+            *(f"drop view {view.name}" for view in reversed(self.views)),
+            *(f"alter table {key.table} drop constraint {key.name}" for key in self.keys),
+            *(statement for table in self.tables for statement in _fit(table)),
+        ]
+
+    @property
+    def distribute(self) -> list[str]:
+        """What hands the rows to the nodes, and frees their room on the coordinator."""
+        return [statement for table in self.tables for statement in _distribute(table)]
+
+    @property
+    def after(self) -> list[str]:
+        """What brings keys and views back."""
+        return [
+            *(
+                f"alter table {key.table} add constraint {key.name} {key.definition}"
+                for key in self.keys
+            ),
+            *(statement for view in self.views for statement in view.definition),
+        ]
+
+    @property
+    def statements(self) -> list[str]:
+        """All of it, for one transaction."""
+        return [*self.before, *self.distribute, *self.after]
+
+
+def has_citus(connection: Connection) -> bool:
+    """Whether the database is one of a Citus cluster."""
+    return bool(select(connection, HAS_CITUS)[0][0])
+
+
+def is_distributed(connection: Connection) -> bool:
+    """Whether the warehouse is laid out over a Citus cluster."""
+    return has_citus(connection) and bool(select(connection, IS_DISTRIBUTED)[0][0])
+
+
+def require_nodes(connection: Connection, warehouse: str) -> None:
+    """Raise WarehouseError where a node of a distributed warehouse can't be reached."""
+    for (address,) in select(connection, LOST_NODES) if is_distributed(connection) else []:
+        raise WarehouseError(
+            f"warehouse {warehouse}: node {address} of the Citus cluster can't be reached: start "
+            "it, and run it again; nothing is lost"
+        )
+
+
+def lay_out(connection: Connection) -> None:
+    """Lay out the raw tables and kalshi_ops.coverage of a new warehouse, where there is Citus.
+
+    A plain warehouse that has rows, or typed tables, stays plain until `kalshi-elt distribute`.
+    """
+    if not has_citus(connection):
+        return
+    with connection:
+        tables = pending(connection)
+        is_new = not any(table.schema == TYPED_SCHEMA for table in tables)
+        if tables and is_new and not any(_has_rows(connection, table) for table in tables):
+            execute_all(connection, plan_of(connection, tables).statements)
+
+
+def pending(connection: Connection) -> list[Table]:
+    """The tables of ours that are not laid out yet, the one that others lie beside first."""
+    found = select(connection, TABLES, {"raw_tables": list(RAW_TABLES)})
+    return in_order(Table(*row) for row in found)
+
+
+def in_order(tables: Iterable[Table]) -> list[Table]:
+    """The anchor first; parents, which are reference tables, before the others."""
+    return sorted(tables, key=lambda one: (one.name != ANCHOR, one.has_column, one.name))
+
+
+def plan_of(connection: Connection, tables: Sequence[Table]) -> Plan:
+    """How to lay out these tables. Call it in the transaction that does it, in which it takes the
+    search path away, so that all names are whole."""
+    execute_all(connection, ["set local search_path = pg_catalog"])
+    keys = select(connection, FOREIGN_KEYS, {"tables": [table.oid for table in tables]})
+    retyped = [table.oid for table in tables if table.is_not_text]
+    views = select(connection, VIEWS, {"tables": retyped}) if retyped else []
+    return Plan(
+        tuple(tables),
+        tuple(ForeignKey(*row) for row in keys),
+        tuple(View(name, kind, tuple(definition)) for name, kind, definition in views),
+    )
+
+
+def _fit(table: Table) -> list[str]:
+    found = []
+    if table.is_not_text:
+        found.append(f"alter table {table.name} alter column {COLUMN} type text")
+    if table.has_column and table.is_nullable:
+        found.append(f"update {table.name} set {COLUMN} = '' where {COLUMN} is null")
+    return found
+
+
+def _distribute(table: Table) -> list[str]:
+    if not table.has_column:
+        made = f"select create_reference_table('{table.name}')"
+    else:
+        beside = "none" if table.name == ANCHOR else ANCHOR
+        made = (
+            f"select create_distributed_table('{table.name}', '{COLUMN}', "
+            f"colocate_with := '{beside}')"
+        )
+    return [
+        made,
+        f"select truncate_local_data_after_distributing_table('{table.name}')",
+        *(f"alter table {table.name} set ({setting})" for setting in table.toast_settings),
+        # without a key shards could not be moved to another node while rows come and go
+        *([] if table.key else [f"alter table {table.name} replica identity full"]),
+    ]
+
+
+def _has_rows(connection: Connection, table: Table) -> bool:
+    return bool(select(connection, f"select exists (select from {table.name})")[0][0])
+
+
+NODE_UNREACHABLE = re.compile(
+    r"(?:connection to the remote node|failure on connection marked as essential:|"
+    r"failed to connect to|failed to COPY to shard \d+ on) (?:\S*@)?([^\s;]+:\d+)"
+    r"(?: failed with the following error: (.*))?"
+)
+"""How Citus' coordinator says that it can't reach one of its nodes."""
+
+
+NODE_CONTEXT = re.compile(r"while executing command on (?:\S*@)?(\S+:\d+)")
+"""How it says which node had something to say."""
+
+
+NODE_GONE = re.compile(
+    r"(?:FATAL|ERROR|WARNING)?:?\s*(server closed the connection.*|terminating connection.*|"
+    r"the database system is .*|connection not open)"
+)
+"""What is said of a node, or by it, when it goes or comes back."""
+
+
+def lost_node(text: str) -> str | None:
+    """What a text says of a node of the Citus cluster that can't be reached: which, why, what to
+    do. None when it says nothing of the kind."""
+    found = NODE_UNREACHABLE.search(text)
+    context, gone = NODE_CONTEXT.search(text), NODE_GONE.search(text)
+    if found:
+        address, reason = found[1], found[2]
+    elif context and gone:
+        address, reason = context[1], gone[1]
+    else:
+        return None
+    why = f" ({reason.strip()})" if reason else ""
+    # it is there, and refuses the coordinator or its role
+    is_refused = reason and "FATAL" in reason and "database system" not in reason
+    remedy = "mend its pg_hba.conf or role" if is_refused else "start it"
+    return f"node {address} of the Citus cluster can't be reached{why}: {remedy}"
+
+
+DISTRIBUTED_SIZES = f"""
+with
+
+relations as (
+
+    select
+        oid,
+        reltuples,
+        oid in (select logicalrelid from pg_dist_partition) as is_distributed
+    from pg_class
+    where {IS_PART_OF_TABLE}
+
+),
+
+sizes as (
+
+    select
+        greatest(reltuples, 0) as rows_estimate,
+        pg_total_relation_size(oid) as bytes
+    from relations
+    where not is_distributed
+
+    union all
+
+    select
+        greatest(split_part(shards.result, ' ', 1)::real, 0),
+        split_part(shards.result, ' ', 2)::bigint
+    from relations
+    cross join lateral run_command_on_shards(
+        relations.oid::regclass,
+        $$
+        select reltuples || ' ' || pg_total_relation_size(oid) from pg_class
+        where oid = '%%s'::regclass
+        $$
+    ) as shards
+    where relations.is_distributed and shards.success
+
+)
+
+select
+    coalesce(sum(rows_estimate), 0)::bigint,
+    coalesce(sum(bytes), 0)::bigint
+from sizes
+"""
+"""The coordinator's own table is empty, what counts is on the nodes; of a reference table, one
+copy."""
+
+
+NODES = """
+select
+    pg_dist_node.nodename,
+    pg_dist_node.nodeport,
+    pg_dist_node.isactive,
+    pg_dist_node.shouldhaveshards,
+    pg_dist_shard.shardminvalue,
+    count(shards.shardid),
+    coalesce(sum(shards.shard_size), 0)::bigint
+from pg_dist_node
+left join (
+    select citus_shards.* from citus_shards
+    inner join pg_class
+        on citus_shards.table_name = pg_class.oid
+    where pg_class.relnamespace::regnamespace::text = any (%s)
+) as shards
+    on pg_dist_node.nodename = shards.nodename
+    and pg_dist_node.nodeport = shards.nodeport
+left join pg_dist_shard
+    on shards.shardid = pg_dist_shard.shardid
+where pg_dist_node.noderole = 'primary'
+group by 1, 2, 3, 4, 5
+order by 1, 2, 5
+"""
+"""What lies where, by range of the hash: all tables' shards of a range lie together. A reference
+table has no range."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A server of the Citus cluster, and what of the warehouse it holds."""
+
+    name: str
+    port: int
+    is_active: bool
+    holds_shards: bool
+    """False for a coordinator that holds copies of reference tables alone."""
+    shards: int
+    """Of all tables, their partitions and indexes; copies of reference tables, too."""
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How a distributed warehouse lies on its nodes."""
+
+    nodes: list[Node]
+    shards: int
+    """Of each distributed table."""
+    bytes: int
+    node_skew: float | None
+    """Bytes on the fullest node over the mean of all that hold shards; 1 is even, None is empty."""
+    shard_skew: float | None
+    """The same for shards, all tables' of one range together."""
+
+
+def read_cluster(connection: Connection) -> Cluster:
+    rows = select(connection, NODES, [[RAW_SCHEMA, TYPED_SCHEMA, OPS_SCHEMA]])
+    shards: dict[str, int] = {}
+    nodes: dict[tuple[str, int], Node] = {}
+    for name, port, is_active, holds_shards, shard, number, in_bytes in rows:
+        so_far = nodes.get((name, port))
+        nodes[name, port] = Node(
+            name,
+            port,
+            is_active,
+            holds_shards,
+            number + (so_far.shards if so_far else 0),
+            in_bytes + (so_far.bytes if so_far else 0),
+        )
+        if shard is not None:
+            shards[shard] = shards.get(shard, 0) + in_bytes
+    return Cluster(
+        nodes=list(nodes.values()),
+        shards=len(shards),
+        bytes=sum(node.bytes for node in nodes.values()),
+        node_skew=_skew([node.bytes for node in nodes.values() if node.holds_shards]),
+        shard_skew=_skew(list(shards.values())),
+    )
+
+
+def _skew(sizes: list[int]) -> float | None:
+    """The largest over the mean."""
+    return round(max(sizes) / fmean(sizes), 2) if any(sizes) else None
+
+
+def server_said(error: BaseException) -> str:
+    """The first line of what a server's error says; of a node of a cluster with its address."""
+    text = str(error)
+    if lost := lost_node(text):
+        return lost
+    node = NODE_CONTEXT.search(text)
+    return (
+        f"{first_line(error)} (node {node[1]} of the Citus cluster)" if node else first_line(error)
+    )
