@@ -163,11 +163,12 @@ def test_all_intervals_and_the_whole_life_of_a_market(project: Project) -> None:
     project.must("transform")
 
     rows = project.query(
-        "select interval_min, min(end_ts) < now() - interval '500 days' from kalshi.candles "
-        "group by 1 order by 1"
+        "select interval_min, min(end_ts)::text, max(end_ts) > now() - interval '3 days' "
+        "from kalshi.candles group by 1 order by 1"
     )
 
-    assert rows == [(60, True), (1440, True)]
+    # the markets opened at 14:00 UTC of a summer's day in New York
+    assert rows == [(60, "2025-05-10 15:00:00+00", True), (1440, "2025-05-11 04:00:00+00", True)]
 
 
 def test_a_failing_dbt_test_ends_transform_with_status_1_and_its_name(

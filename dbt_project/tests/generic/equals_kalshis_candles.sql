@@ -1,5 +1,9 @@
 {#
     Fails with the rolled-up candles that differ from Kalshi's own of the same period, where both are
+<<<<<<< HEAD
+    there and all minutes of the period were asked for. Kalshi rounds each mean to four decimals, so two
+    means may differ by one in the fourth. A build looks at Kalshi's new candles, `dbt test` at all.
+=======
     there and all of its minutes were asked for. In a build Kalshi's new candles are looked at, in
     `dbt test` all.
 
@@ -9,6 +13,7 @@
     volume, is off by no more than they are. Either way it lies within 0.0001 of Kalshi's own, and what we
     round it to six decimals adds 0.0000005: once for an hour, which is made of minutes, and once more for
     a day, which is made of hours.
+>>>>>>> main
 #}
 {% test equals_kalshis_candles(model, interval_min) %}
 
@@ -36,7 +41,7 @@ inner join {{ ref('coverage') }} as coverage
         and coverage.interval_min = 1
 where
     kalshis.interval_min = {{ interval_min }}
-    and kalshis.fetched_at >= '{{ first_fetch_of_last_run() }}'
+    and kalshis.fetched_at >= '{{ first_fetch_of_last_build() }}'
     and tstzrange(
         {{ period_floor("(kalshis.end_ts - interval '1 microsecond')", minutes=interval_min) if interval_min < 1440
             else period_floor("(kalshis.end_ts - interval '1 microsecond')", time_zone='America/New_York') }},
