@@ -137,6 +137,10 @@ docs-serve: docs ## show the docs on http://127.0.0.1:8080 (or PORT=)
 dictionary: setup ## write docs/data_dictionary.md from dbt's YAML
 	@$(BIN)/python -m kalshi_elt.transform.dictionary
 
+.PHONY: settings
+settings: setup ## write the settings into .dlt/config.toml and docs/settings.md, from their declarations
+	@$(BIN)/python -m kalshi_elt.load.settings_texts
+
 .PHONY: demo
 demo: setup ## see it work without the network: simulator, load, transform
 	@PGDATA_DIR=$(DEMO_PGDATA_DIR) $(BIN)/python -m simulator.demo

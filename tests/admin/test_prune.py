@@ -104,7 +104,7 @@ def test_before_the_first_build_nothing_goes_and_a_time_has_to_be_one(project: P
 
     unreadable = project.run("prune", "--raw-older-than", "soon")
     assert unreadable.status == 2
-    assert "--raw-older-than 'soon' is no time" in unreadable.last_line
+    assert "--raw-older-than 'soon' is not a valid time" in unreadable.last_line
 
 
 def test_a_candle_table_that_was_dropped_keeps_everything(project: Project) -> None:
