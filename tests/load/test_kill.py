@@ -43,9 +43,10 @@ NOT_COMPARED = ("fetched_at", "created_at", "updated_at")
 
 RUNNER = """
 import json, os, sys
-from pipelines import cli
-cli.use_project_settings()
-from pipelines import crawl, load
+from kalshi_elt.base.environment import use_project_settings
+use_project_settings()
+from kalshi_elt.cli import main as cli
+from kalshi_elt.load import crawl, load
 crawl.OBJECTS_PER_PACKAGE = 60
 for line in sys.stdin:
     child = os.fork()
