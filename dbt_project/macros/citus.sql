@@ -1,7 +1,7 @@
 {#
     All that dbt does for a Citus cluster, and only there. Nothing is configured: a warehouse is
     distributed when its raw candles are, which the loader sees to on a server that has the extension
-    (pipelines/distribution.py).
+    (pipelines/kalshi_elt/warehouse/citus.py).
 
         a table with a column market_ticker   is distributed by it, beside the raw candles
         any other table                       is a reference table, whole on each node

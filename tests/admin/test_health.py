@@ -122,6 +122,7 @@ def test_what_is_not_there_yet_has_no_metric() -> None:
     assert "kalshi_newest_data_timestamp_seconds" not in said
 
 
+@pytest.mark.clock
 def test_the_command_ends_with_1_and_a_line_for_each_broken_promise(project: Project) -> None:
     project.must("run", "--since", "1h")
     assert project.must("status", "--check").out == "all promises are kept\n"

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.conftest import Project
 from tests.support.landing import START, Landing, Window, candle, event, land, market
 
@@ -17,6 +19,7 @@ order by end_ts
 """
 
 
+@pytest.mark.clock
 def test_months_of_the_data_and_three_to_come_have_partitions_with_all_keys(
     project: Project,
 ) -> None:

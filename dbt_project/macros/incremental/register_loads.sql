@@ -1,6 +1,6 @@
 {#
-    Which loads a build types. Schema `kalshi_ops` (pipelines/sql/kalshi_ops.sql) remembers it. Its
-    columns `run` hold the number of a build:
+    Which loads a build types. Schema `kalshi_ops` (pipelines/kalshi_elt/ops/sql/kalshi_ops.sql)
+    remembers it. The columns `run` of these tables hold the number of a build:
 
         dbt_runs      one row for each build, numbered
         loads         one row for each finished load, with the build that saw it first

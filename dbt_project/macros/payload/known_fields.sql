@@ -56,13 +56,8 @@
 
 
 {#
-<<<<<<< HEAD
-    The fields that Kalshi has given up, with the day (API.md 3.1 and 8): older answers have them, and
-    newer ones are right without them. For candles this is about the live tier.
-=======
-    The fields that Kalshi has given up, with the day (docs/kalshi_api.md, 3.1 and 8): older answers have them,
-    newer ones without them are as they should be. Of candles, in the live tier.
->>>>>>> main
+    The fields that Kalshi has given up, with the day (docs/kalshi_api.md, 3.1 and 8): older answers have
+    them, and newer ones are right without them. For candles this is about the live tier.
 #}
 {% macro removed_fields(entity) -%}
     {%- set fixed_point = '2026-03-12' -%}

@@ -38,7 +38,10 @@
 {%- endmacro %}
 
 
-{# A key as the loader reads it (key_or_none in pipelines/records.py); NULL where there is no usable one. #}
+{#
+    A key as the loader reads it (key_or_none in pipelines/kalshi_elt/kalshi/records.py); NULL where
+    there is no usable one.
+#}
 {% macro key_text(object, key) -%}
     case
         when jsonb_typeof({{ object }} -> '{{ key }}') = 'string' and length({{ object }} ->> '{{ key }}') <= 500
@@ -52,7 +55,7 @@
     case
         when jsonb_typeof({{ object }}) is distinct from 'object' then 'the answer is not an object'
         when nullif({{ object }} ->> '{{ key }}', '') is null then '{{ key }} is missing'
-        -- as in pipelines/records.py: an index row has no room for more
+        -- as in pipelines/kalshi_elt/kalshi/records.py: an index row has no room for more
         when length({{ object }} ->> '{{ key }}') > 500 then {{ complaint(object, key, '', '', 'is too long for a key') }}
         else {{ type_problem(object, key, 'string') }}
     end

@@ -40,12 +40,8 @@ last_open_states as (
 
 first_settled_states as (
 
-<<<<<<< HEAD
     -- right after a market settled its answers still have the open interest, later ones have 0
-    -- (API.md 5.10)
-=======
-    -- right after settlement a market still tells its open interest, later it tells 0 (docs/kalshi_api.md, 5.10)
->>>>>>> main
+    -- (docs/kalshi_api.md, 5.10)
     select distinct on (market_ticker) *
     from market_history
     where

@@ -102,13 +102,8 @@ end
 {% endset %}
 
 {% set is_real %}
-<<<<<<< HEAD
 -- a real candle always has quotes; the synthetic one that include_latest_before_start puts first has
--- no quotes (API.md 2.6, 2.9) and is left out
-=======
--- a real candle always has its quotes; the synthetic one that include_latest_before_start puts
--- first has none (docs/kalshi_api.md, 2.6, 2.9)
->>>>>>> main
+-- no quotes (docs/kalshi_api.md, 2.6, 2.9) and is left out
 problem is not null
 or checked.yes_bid_close_dollars is not null
 or checked.yes_ask_close_dollars is not null

@@ -1,11 +1,7 @@
 {#
     Fails with the rolled-up candles that differ from Kalshi's own of the same period, where both are
-<<<<<<< HEAD
-    there and all minutes of the period were asked for. Kalshi rounds each mean to four decimals, so two
-    means may differ by one in the fourth. A build looks at Kalshi's new candles, `dbt test` at all.
-=======
-    there and all of its minutes were asked for. In a build Kalshi's new candles are looked at, in
-    `dbt test` all.
+    there and all minutes of the period were asked for. A build looks at Kalshi's new candles,
+    `dbt test` at all.
 
     All but the means are compared exactly. Kalshi writes a mean with four decimals, so each of its means,
     of a minute and of a longer period alike, is off the true one by at most 0.00005 where it is rounded,
@@ -13,7 +9,6 @@
     volume, is off by no more than they are. Either way it lies within 0.0001 of Kalshi's own, and what we
     round it to six decimals adds 0.0000005: once for an hour, which is made of minutes, and once more for
     a day, which is made of hours.
->>>>>>> main
 #}
 {% test equals_kalshis_candles(model, interval_min) %}
 
