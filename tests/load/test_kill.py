@@ -1,7 +1,7 @@
 """A load may die at any moment: the next ones go on, and nothing is lost, doubled or left over.
 
-Every case ends the same way: the loads go on until one ends with 0, `dbt run` types what landed,
-and the typed tables are, row by row, those of a load that nothing disturbed.
+Every case ends the same way: the loads go on until one ends with 0, dbt types what landed, and the
+typed tables are, row by row, those of a load that nothing disturbed.
 """
 
 import json
@@ -43,16 +43,17 @@ NOT_COMPARED = ("fetched_at", "created_at", "updated_at")
 
 RUNNER = """
 import json, os, sys
-from pipelines import cli
-cli.use_project_settings()
-from pipelines import crawl, load
+from kalshi_elt.base.environment import use_project_settings
+use_project_settings()
+from kalshi_elt.cli.main import main
+from kalshi_elt.load import crawl, load
 crawl.OBJECTS_PER_PACKAGE = 60
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
         output = os.open(os.environ["LOAD_OUTPUT"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1), os.dup2(output, 2), os.close(0)
-        status = cli.main(json.loads(line))
+        status = main(json.loads(line))
         sys.stdout.flush(), sys.stderr.flush()
         os._exit(status)
     print(child, flush=True)
@@ -392,7 +393,7 @@ IS_WAITING_FOR_COPY = (
 def fetched_files(loads: Loader) -> list[Path]:
     """The files that a load under way writes; folders may go while we look."""
     try:
-        return list(loads.data.rglob("candlesticks.*.csv"))
+        return list(loads.data.rglob("candlesticks.*.pgcopy"))
     except FileNotFoundError:
         return []
 
@@ -407,7 +408,7 @@ def test_the_files_of_killed_loads_do_not_pile_up(loads: Loader) -> None:
     load.kill()
     loads.finish()
 
-    assert list(loads.data.rglob("*.csv")) == []
+    assert list(loads.data.rglob("*.pgcopy")) == []
 
 
 def test_what_dlt_had_half_written_or_half_deleted_stops_no_load(

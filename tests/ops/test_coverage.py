@@ -16,9 +16,9 @@ from tests.support.world import (
     BATCH,
     FEW_TRIES,
     GNEWS,
+    LATE_CORRECTIONS,
     NOON,
     SEED,
-    SETTLE,
     Stretch,
     World,
     hull,
@@ -45,7 +45,7 @@ def test_a_second_load_asks_for_what_is_new_and_the_last_five_minutes(world: Wor
 
     world.load()
 
-    assert hull(world.asked()) == (NOON - SETTLE, NOON + 2 * HOUR)
+    assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + 2 * HOUR)
     assert world.candle_requests == 1
 
 
@@ -54,7 +54,7 @@ def test_a_second_load_at_the_same_moment_asks_for_the_last_five_minutes(world: 
 
     world.load()
 
-    assert world.asked() == [(NOON - SETTLE, NOON)]
+    assert world.asked() == [(NOON - LATE_CORRECTIONS, NOON)]
 
 
 def test_a_known_market_goes_on_from_its_end_after_a_long_pause(world: World) -> None:
@@ -63,7 +63,7 @@ def test_a_known_market_goes_on_from_its_end_after_a_long_pause(world: World) ->
 
     world.load()
 
-    assert hull(world.asked()) == (NOON - SETTLE, NOON + 9 * DAY)
+    assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + 9 * DAY)
 
 
 def test_a_market_that_opened_meanwhile_begins_with_its_life(world: World) -> None:
@@ -85,7 +85,7 @@ def test_a_market_that_opened_meanwhile_begins_with_its_life(world: World) -> No
     asked_from, asked_to = hull(world.asked(f"{SEED}-NEW"))
     assert asked_from <= opens
     assert asked_to == NOON + 3 * HOUR
-    assert hull(world.asked()) == (NOON - SETTLE, NOON + 3 * HOUR)
+    assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + 3 * HOUR)
 
 
 def test_since_and_until_ask_exactly_for_the_gaps(world: World) -> None:
@@ -128,7 +128,7 @@ def test_a_backfill_does_not_move_where_a_plain_load_goes_on(world: World) -> No
 
     world.load()
 
-    assert hull(world.asked()) == (NOON - SETTLE, NOON + HOUR)
+    assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + HOUR)
 
 
 def test_since_open_is_a_whole_life(world: World) -> None:
@@ -140,7 +140,7 @@ def test_since_open_is_a_whole_life(world: World) -> None:
     assert asked_to == NOON
     world.clock.pass_by(DAY)
     world.load("--market", GNEWS, "--interval", "1440")
-    assert hull(world.asked(interval=1440)) == (NOON - SETTLE, NOON + DAY)
+    assert hull(world.asked(interval=1440)) == (NOON - LATE_CORRECTIONS, NOON + DAY)
 
 
 def test_since_open_of_a_closed_market_ends_with_its_life(world: World) -> None:
@@ -167,7 +167,7 @@ def test_each_interval_has_a_coverage_of_its_own(world: World) -> None:
     world.load("--interval", "60", "--interval", "1")
 
     assert hull(world.asked(interval=1)) == (NOON - DAY, NOON)
-    assert world.asked(interval=60) == [(NOON - SETTLE, NOON)]
+    assert world.asked(interval=60) == [(NOON - LATE_CORRECTIONS, NOON)]
 
 
 def test_a_period_longer_than_the_settling_time_is_read_again_once_it_is_over(
@@ -178,7 +178,7 @@ def test_a_period_longer_than_the_settling_time_is_read_again_once_it_is_over(
     world.clock.pass_by(HOUR)
     world.load("--interval", "60")
 
-    assert world.asked(interval=60) == [(NOON - SETTLE, NOON + HOUR)]
+    assert world.asked(interval=60) == [(NOON - LATE_CORRECTIONS, NOON + HOUR)]
     expected = world.real_candles(NOON - 6 * HOUR, NOON + HOUR, interval=60)
     assert world.candles(interval=60) == expected
 
@@ -205,7 +205,7 @@ def test_what_failed_is_not_covered_and_the_next_plain_load_takes_it_up(
 
     start, end = parts[failing]
     assert any(asked[0] <= start and end <= asked[1] for asked in joined(world.asked()))
-    assert gaps(world) == [(NOON + HOUR - SETTLE, NOON + HOUR)]
+    assert gaps(world) == [(NOON + HOUR - LATE_CORRECTIONS, NOON + HOUR)]
     assert world.candles() == world.real_candles(NOON - 30 * HOUR, NOON + HOUR)
 
 
@@ -268,9 +268,9 @@ def test_a_late_correction_of_the_last_periods_arrives_in_the_typed_table(
 ) -> None:
     lively = max(
         (t for t in world.exchange.markets if t.startswith(SEED)),
-        key=lambda t: len(world.exchange.candles(t, 1, NOON - SETTLE + 1, NOON)),
+        key=lambda t: len(world.exchange.candles(t, 1, NOON - LATE_CORRECTIONS + 1, NOON)),
     )
-    ends = [c.end_ts for c in world.exchange.candles(lively, 1, NOON - SETTLE + 1, NOON)]
+    ends = [c.end_ts for c in world.exchange.candles(lively, 1, NOON - LATE_CORRECTIONS + 1, NOON)]
     end = min(ends, key=lambda end: abs(NOON - minutes_old * MINUTE - end))
     world.load()
     world.project.must("dbt", "run")
@@ -308,8 +308,8 @@ def test_windows_of_a_market_tile_without_overlap(world: World) -> None:
         """,
         GNEWS,
     )
-    assert {seconds for (seconds,) in overlaps} <= {0, SETTLE}
-    assert sum(seconds for (seconds,) in overlaps) == 2 * SETTLE
+    assert {seconds for (seconds,) in overlaps} <= {0, LATE_CORRECTIONS}
+    assert sum(seconds for (seconds,) in overlaps) == 2 * LATE_CORRECTIONS
 
 
 def test_coverage_is_the_union_of_the_landed_windows_less_the_settling_time(
