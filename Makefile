@@ -118,7 +118,7 @@ test-dagster: $(DAGSTER_INSTALLED) $(DAGSTER_INSTALLED)-dev ## run the tests of 
 	@$(DAGSTER_VENV)/bin/python -m pytest tests/orchestration $(ARGS)
 
 .PHONY: test-clocks
-test-clocks: setup ## run the tests that look at the clock at awkward times; needs faketime
+test-clocks: $(DEVELOPMENT) ## run the tests that look at the clock at awkward times; needs faketime
 	@$(BIN)/python -m tests.at_other_times $(ARGS)
 
 .PHONY: soak
