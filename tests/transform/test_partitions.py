@@ -1,8 +1,13 @@
 """Candles are partitioned by month; queries touch only the months that they ask for."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
-from tests.conftest import Project
+import pytest
+
+from simulator import Simulator
+from tests.conftest import Project, empty_project
 from tests.support.landing import START, Landing, Window, candle, event, land, market
 
 QUERY = """
@@ -17,15 +22,26 @@ order by end_ts
 """
 
 
-def test_months_of_the_data_and_three_to_come_have_partitions_with_all_keys(
-    project: Project,
-) -> None:
-    land(project, Landing(events=[event()], markets=[market()], windows=[Window("M", [candle()])]))
-    project.must("dbt", "run")
+ROW = Landing(events=[event()], markets=[market()], windows=[Window("M", [candle()])])
 
+
+@pytest.fixture(scope="module")
+def partitioned(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
+    """A candle, typed in a database whose sessions are in another time zone than UTC."""
+    with empty_project(server_url, simulator, dbt_work) as project:
+        database = project.database_url.rpartition("/")[2]
+        project.query(f"alter database {database} set timezone = 'America/New_York'")
+        land(project, ROW)
+        project.must("dbt", "run", "-s", "+candles")
+        yield project
+
+
+def test_months_of_the_data_and_three_to_come_have_partitions_with_all_keys(
+    partitioned: Project,
+) -> None:
     partitions = dict(
-        project.query(
-            "select relid::regclass::text, pg_get_expr(relpartbound, relid) "
+        partitioned.query(
+            "set timezone = 'UTC'; select relid::regclass::text, pg_get_expr(relpartbound, relid) "
             "from pg_partition_tree('kalshi.candles') "
             "inner join pg_class on pg_class.oid = relid where isleaf order by 1"
         )
@@ -39,7 +55,7 @@ def test_months_of_the_data_and_three_to_come_have_partitions_with_all_keys(
     assert partitions["kalshi.candles_2026_12"] == (
         "FOR VALUES FROM ('2026-12-01 00:00:00+00') TO ('2027-01-01 00:00:00+00')"
     )
-    keys = project.query(
+    keys = partitioned.query(
         "select conrelid::regclass::text, string_agg(contype, '' order by contype) "
         "from pg_constraint where conparentid <> 0 and convalidated and contype in ('p', 'f') "
         "and conrelid::regclass::text like 'kalshi.candles_2%' group by 1"
@@ -47,39 +63,33 @@ def test_months_of_the_data_and_three_to_come_have_partitions_with_all_keys(
     assert dict(keys) == dict.fromkeys(partitions, "fp")
 
 
-def test_months_are_in_utc_whatever_the_session_says(project: Project) -> None:
-    database = project.database_url.rpartition("/")[2]
-    project.query(f"alter database {database} set timezone = 'America/New_York'")
-    land(project, Landing(events=[event()], markets=[market()], windows=[Window("M", [candle()])]))
-
-    project.must("dbt", "run")
-
-    assert project.query("select tableoid::regclass::text from kalshi.candles") == [
+def test_months_are_in_utc_whatever_the_session_says(partitioned: Project) -> None:
+    assert partitioned.query("select tableoid::regclass::text from kalshi.candles") == [
         ("kalshi.candles_2026_11",)
     ]
-    assert project.query(
+    assert partitioned.query(
         "select to_regclass('kalshi.candles_2026_10') is null, "
         "pg_get_expr(relpartbound, oid) like '%%2026-10-31 20:00:00-04%%' "
         "from pg_class where oid = 'kalshi.candles_2026_11'::regclass"
     ) == [(True, True)]
 
 
-def test_a_query_for_one_market_and_week_reads_one_partition_by_index(project: Project) -> None:
-    land(project, Landing(events=[event()], markets=[market()], windows=[Window("M", [candle()])]))
-    project.must("dbt", "run")
-
-    plan = "\n".join(line for (line,) in project.query("set enable_seqscan = off; " + QUERY))
+def test_a_query_for_one_market_and_week_reads_one_partition_by_index(
+    partitioned: Project,
+) -> None:
+    plan = "\n".join(line for (line,) in partitioned.query("set enable_seqscan = off; " + QUERY))
 
     assert "candles_2026_11" in plan
     assert "candles_2026_12" not in plan and "candles_2027" not in plan
     assert "Index" in plan
 
 
+@pytest.mark.one_server
 def test_a_table_of_an_older_version_is_left_alone_with_a_line_that_says_what_to_do(
     project: Project,
 ) -> None:
-    land(project, Landing(events=[event()], markets=[market()], windows=[Window("M", [candle()])]))
-    project.must("dbt", "run", "-s", "+markets")
+    land(project, ROW)
+    project.query("create schema kalshi")
     project.query("create table kalshi.candles (market_ticker text)")
 
     result = project.run("dbt", "run", "-s", "+candles")
