@@ -1,7 +1,7 @@
 """The typed tables as files, Parquet or CSV, of one moment of the warehouse.
 
-A second export into the same folder writes what is new or changed and removes what is gone; a
-killed one goes on where it stopped.
+A second export into the same folder writes only files whose rows are new or changed, and removes
+those whose rows are gone. Run again after a kill, an export goes on where that one stopped.
 """
 
 import time
@@ -33,27 +33,29 @@ from kalshi_elt.publish.export.pieces import (
     select_pieces,
 )
 from kalshi_elt.warehouse.connection import Warehouse
+from kalshi_elt.warehouse.queries import execute, select
 from kalshi_elt.warehouse.tables import Table, read_tables
 
 FORMATS = ("parquet", "csv")
 
 SPELLING = "set timezone = 'UTC'; set datestyle = 'ISO'; set bytea_output = 'hex'"
-"""How COPY spells values out, whatever the server's or the user's settings are."""
+"""Settings by which COPY spells values out in one way, whatever those of server and user are."""
 
 Format = CsvFormat | ParquetFormat
 
 
 @dataclass
 class Exported:
-    """What an export holds, and what it cost."""
+    """What an export holds, and what was done for it."""
 
     folder: Path
     tables: int = 0
     written: int = 0
+    """Files written; `unchanged` and `removed` are numbers of files, too."""
     unchanged: int = 0
     removed: int = 0
     rows: int = 0
-    """In all files."""
+    """Rows in all files, written or unchanged."""
     written_bytes: int = 0
     seconds: float = 0.0
 
@@ -82,7 +84,7 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
                     "nothing is typed yet: run `make load && make transform` first"
                 )
             with open_folder(folder, file_format) as target:
-                _Export(connection, target, exported).run(tables)
+                _Export(connection, target, exported).write_all(tables)
     except OSError as error:
         raise KalshiEltError(
             f"export: {error.strerror or error} ({error.filename or folder}); mend that and run it "
@@ -94,23 +96,22 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
 
 @contextmanager
 def _snapshot(warehouse: Warehouse) -> Iterator[Connection]:
-    """One moment of the warehouse, each value spelled in one way."""
+    """A connection that sees one moment of the warehouse, and spells each value in one way."""
     with at_rest(warehouse), warehouse.snapshot() as connection:
         connection.set_client_encoding("UTF8")
-        with connection.cursor() as cursor:
-            cursor.execute(SPELLING)
+        execute(connection, SPELLING)
         yield connection
 
 
 class _Export:
-    """One run: the connection, the folder, and what was done so far."""
+    """One export under way: its connection and folder, and what was done so far."""
 
     def __init__(self, connection: Connection, target: ExportFolder, exported: Exported) -> None:
         self._connection, self._target, self._exported = connection, target, exported
         self._format: Format = CsvFormat()
         self._pending: PendingFile | None = None
 
-    def run(self, tables: list[Table]) -> None:
+    def write_all(self, tables: list[Table]) -> None:
         if self._target.format == ParquetFormat.suffix:
             self._format = ParquetFormat(_oversized(self._connection, tables))
         names: set[str] = set()
@@ -164,9 +165,10 @@ class _Export:
 
 
 def _oversized(connection: Connection, tables: list[Table]) -> list[tuple[str, str]]:
-    """Columns of type `numeric` without limits that hold a value which no decimal of Parquet does.
+    """Table and column of each `numeric` without limits that has a value too large or too fine for
+    any decimal of Parquet. Such columns are exported as text.
 
-    JSON's numbers have no limits, so there may be one some day; it must not stop every export.
+    JSON's numbers have no limits, so there may be one some day, and it must not stop every export.
     """
     found = []
     for table in tables:
@@ -186,7 +188,4 @@ def _fits(connection: Connection, table: Table, column: str) -> bool:
         scale=sql.Literal(FREE_SCALE),
         limit=sql.Literal(FREE_LIMIT),
     )
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        (fits,) = cursor.fetchone() or (False,)
-    return bool(fits)
+    return bool(select(connection, query)[0][0])

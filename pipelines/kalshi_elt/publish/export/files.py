@@ -1,8 +1,8 @@
 """Rows as Postgres' COPY sends them, written as CSV or Parquet.
 
-COPY's CSV tells NULL (nothing) from an empty text (`""`), and spells every number and time out, so
-both formats are made of it: CSV as it comes, Parquet by Arrow's reader, which takes each value for
-what the column is. No value is a Python object, or a float, in between.
+Both formats are made from COPY's CSV, which tells NULL (nothing) from an empty text (`""`), and
+spells every number and time out in full. CSV is written as it comes. For Parquet, Arrow reads each
+value as the type of its column. So no value becomes a Python object, or a float, in between.
 """
 
 import json
@@ -19,7 +19,7 @@ from kalshi_elt.publish.export.pieces import PARTITIONED, Piece
 from kalshi_elt.warehouse.tables import Column, Table
 
 CHUNK_BYTES = 16_000_000
-"""So much is held before it is written; a row group of a Parquet file."""
+"""Bytes of rows that are held before they are written. In Parquet they make a row group."""
 
 ARROW_TYPES = {
     "smallint": pa.int16(),
@@ -33,30 +33,33 @@ ARROW_TYPES = {
     "timestamp without time zone": pa.timestamp("us"),
     "text[]": pa.list_(pa.string()),
 }
-"""Every other type is written as Postgres spells it: text, and jsonb as JSON."""
+"""Arrow's types by Postgres' own. Every other type becomes text, as Postgres spells it: jsonb as
+JSON."""
 
 DECIMAL = re.compile(r"numeric\((\d+),(\d+)\)")
 
 MOST_DIGITS = 38
-"""Of a decimal that all readers of Parquet know."""
+"""The most digits of a decimal that all readers of Parquet understand."""
 
 FREE_SCALE = 18
-"""Digits after the point of a column that is `numeric` without limits; 20 are left before it."""
+"""Digits after the point for columns that are `numeric` without limits, which leaves 20 before
+it."""
 
 FREE_LIMIT = 10 ** (MOST_DIGITS - FREE_SCALE)
 
 
 class RowWriter(Protocol):
-    """Writes rows of COPY, each one element, into one file."""
+    """Writes rows into one file."""
 
-    def write(self, rows: Sequence[bytes]) -> None: ...
+    def write(self, rows: Sequence[bytes]) -> None:
+        """Write rows, each a line of COPY's CSV."""
 
     def close(self) -> None:
-        """Write what a file ends with; the file stays open."""
+        """Write what the file format ends with. The file itself stays open."""
 
 
 class CsvFormat:
-    """CSV as COPY makes it, with a header line; all columns."""
+    """CSV as COPY makes it, with a header line and all columns."""
 
     suffix = "csv"
 
@@ -85,14 +88,16 @@ class _CsvWriter:
 class ParquetFormat:
     """Parquet with the columns' own types.
 
-    The values of partition keys are in the folders' names alone, as readers of the layout expect.
+    Columns that are partition keys are left out: their values are in the names of the folders,
+    where readers of such layouts look for them.
     """
 
     suffix = "parquet"
 
     def __init__(self, oversized: Sequence[tuple[str, str]] = ()) -> None:
         self._oversized = frozenset(oversized)
-        """(table, column): numerics without limits with a value that no decimal holds: as text."""
+        """Table and column of numerics that are written as text, as no decimal can hold their
+        values."""
 
     def columns(self, table: Table) -> sql.Composable:
         return sql.SQL(", ").join(
@@ -124,11 +129,11 @@ class ParquetFormat:
 
 
 _SELECTED = {"text[]": "to_json(present.{})"}
-"""What is asked for instead of a column, by its type."""
+"""Expressions in SQL that are selected instead of a column of that type."""
 
 
 def arrow_type(postgres_type: str) -> pa.DataType:
-    """The Parquet file's type for a column. Decimals keep their own precision and scale."""
+    """The type of a column in Parquet files. A decimal keeps its own precision and scale."""
     if postgres_type == "numeric":
         return pa.decimal128(MOST_DIGITS, FREE_SCALE)
     if match := DECIMAL.fullmatch(postgres_type):
@@ -153,7 +158,7 @@ class _ParquetWriter:
         }
         table = pa.csv.read_csv(
             pa.BufferReader(text),
-            # a row must not be longer than a block
+            # the text is one block, as a row must not be longer than a block
             read_options=pa.csv.ReadOptions(
                 column_names=self._schema.names, block_size=len(text) + 1
             ),
@@ -186,10 +191,11 @@ def _lists(column: pa.ChunkedArray) -> pa.Array:
 
 
 class PieceSplitter:
-    """What COPY writes to: the rows of several pieces, one after the other, each into its file.
+    """The file that COPY writes to: it passes rows of several pieces on, each piece to its own
+    file.
 
-    Postgres sends each row by itself and psycopg2 hands it on so, and how many rows a piece has is
-    known from the same snapshot.
+    Rows come one at a time, as Postgres sends them and psycopg2 hands them on, piece after piece.
+    Where a piece ends is known from its number of rows, which was counted in the same snapshot.
     """
 
     def __init__(
@@ -216,7 +222,7 @@ class PieceSplitter:
             self._next()
 
     def finish(self) -> None:
-        """After the last row: closes a piece without any rows."""
+        """To be called after the last row: ends the last piece if it has no rows."""
         if self._piece is not None and self._left == 0:
             self._close()
             self._next()
