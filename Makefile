@@ -105,6 +105,10 @@ test-dagster: $(DAGSTER_INSTALLED) ## run the tests of the Dagster definitions
 	@$(DAGSTER_VENV)/bin/python -m mypy orchestration
 	@$(DAGSTER_VENV)/bin/python -m pytest tests/orchestration $(ARGS)
 
+.PHONY: test-clocks
+test-clocks: setup ## run the tests that look at the clock at awkward times; needs faketime
+	@$(BIN)/python -m tests.at_other_times $(ARGS)
+
 .PHONY: soak
 soak: setup ## run the job for ten minutes while everything around it breaks
 	@$(BIN)/python -m pytest -s tests/job/test_soak.py --soak-seconds 600 $(ARGS)
@@ -132,6 +136,10 @@ docs-serve: docs ## show the docs on http://127.0.0.1:8080 (or PORT=)
 .PHONY: dictionary
 dictionary: setup ## write docs/data_dictionary.md from dbt's YAML
 	@$(BIN)/python -m kalshi_elt.transform.dictionary
+
+.PHONY: settings
+settings: setup ## write the settings into .dlt/config.toml and docs/settings.md, from their declarations
+	@$(BIN)/python -m kalshi_elt.load.settings_texts
 
 .PHONY: demo
 demo: setup ## see it work without the network: simulator, load, transform

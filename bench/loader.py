@@ -10,10 +10,10 @@ from kalshi_elt.kalshi.endpoints import CANDLES_ENDPOINT
 from kalshi_elt.kalshi.records import LIVE, EventRow, MarketRow, Origin, SeriesRow, WindowRow
 from kalshi_elt.kalshi.request_plan import CandleRequest, Window, plan_requests
 from kalshi_elt.load.candles import fetch_and_land
+from kalshi_elt.load.configuration import load_settings
 from kalshi_elt.load.context import make_context
 from kalshi_elt.load.landing.lander import Lander
 from kalshi_elt.load.landing.source import raw_rows_source
-from kalshi_elt.load.settings import load_settings
 from kalshi_elt.ops.lock import hold_lock
 from kalshi_elt.warehouse.connection import Warehouse
 

@@ -22,6 +22,7 @@ from unittest.mock import patch
 
 import psycopg2
 import pytest
+from hypothesis import settings
 from psycopg2.extensions import parse_dsn
 
 from kalshi_elt.cli.main import main
@@ -36,7 +37,14 @@ FREE_NAMES: list[str] = []
 """Of databases that were dropped."""
 
 
-def pytest_configure() -> None:
+# A run says the same every day. `--hypothesis-profile=search` looks for what is not known yet.
+settings.register_profile("same", derandomize=True, print_blob=True)
+settings.register_profile("search", print_blob=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("same")
     # dbt makes many objects that stay: looking for garbage less often saves a tenth of a build
     gc.set_threshold(50_000, 20, 50)
 

@@ -143,7 +143,7 @@ def test_a_wrong_command_is_answered_with_the_right_ones(run: Run) -> None:
     [
         pytest.param(
             ["--interval", "5"],
-            "--interval 5 is none of Kalshi's: choose 1, 60 or 1440",
+            "--interval 5 is not one of Kalshi's: choose 1, 60 or 1440",
             id="an interval that Kalshi has not",
         ),
         pytest.param(
@@ -154,40 +154,42 @@ def test_a_wrong_command_is_answered_with_the_right_ones(run: Run) -> None:
         ),
         pytest.param(
             ["--until", "soon"],
-            "--until 'soon' is no time: give an ISO date or time (2026-11-22, 2026-11-22T14:30Z), "
-            "or how long ago (90m, 24h, 7d)",
-            id="until no time",
+            "--until 'soon' is not a valid time: give an ISO date or time (2026-11-22, "
+            "2026-11-22T14:30Z), or how long ago (90m, 24h, 7d)",
+            id="until not a time",
         ),
         pytest.param(
             ["--event", " "],
-            "setting events names nothing: as in --event KXPRESPERSON-28",
+            "--event has an empty name: give one as in --event KXPRESPERSON-28",
             id="an empty event",
         ),
         pytest.param(
             ["--series", ""],
-            "setting series names nothing: as in --event KXPRESPERSON-28",
+            "--series has an empty name: give one as in --event KXPRESPERSON-28",
             id="an empty series",
         ),
         pytest.param(
             ["--status", "active"],
-            "--status active is none of unopened, open, paused, closed, settled, all",
+            "--status active is not one of unopened, open, paused, closed, settled, all",
             id="a status that Kalshi has not",
         ),
         pytest.param(
-            ["--min-volume", "-5"], "--min-volume must not be below 0", id="volume below zero"
+            ["--min-volume", "-5"],
+            "--min-volume must be 0 or more, and finite",
+            id="volume below zero",
         ),
         pytest.param(
-            ["--workers", "0"], "setting workers must be more than 0, and finite", id="no workers"
+            ["--workers", "0"], "--workers must be more than 0, and finite", id="no workers"
         ),
         pytest.param(
-            ["--rate", "nan"], "setting rate must be more than 0, and finite", id="rate no number"
+            ["--rate", "nan"], "--rate must be more than 0, and finite", id="rate no number"
         ),
         pytest.param(
-            ["--log-format", "xml"], "--log-format xml is none of text, json", id="log format"
+            ["--log-format", "xml"], "--log-format xml is not one of text, json", id="log format"
         ),
         pytest.param(
             ["--since", "999999w"],
-            "--since '999999w' is no time: give an ISO date or time (2026-11-22, "
+            "--since '999999w' is not a valid time: give an ISO date or time (2026-11-22, "
             "2026-11-22T14:30Z), or how long ago (90m, 24h, 7d), `open`",
             id="since before the calendar",
         ),
@@ -208,7 +210,9 @@ def test_a_wrong_api_url_is_status_2(run: Run, monkeypatch: pytest.MonkeyPatch) 
     outcome = run("load", *EVENT)
 
     assert outcome.status == 2
-    assert outcome.line == ("KALSHI_API_URL 'kalshi.test' is no address: it begins with https://")
+    assert outcome.line == (
+        "KALSHI_API_URL 'kalshi.test' is not an address: it begins with https://"
+    )
 
 
 def test_an_unreadable_setting_is_status_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,12 +302,12 @@ def test_a_reader_that_goes_away_is_no_news(run: Run, monkeypatch: pytest.Monkey
 # What a load is asked to do
 
 OPTIONS = [
-    pytest.param(["--event", "A", "--event", "B"], "events", ["A", "B"], id="events"),
-    pytest.param(["--market", "A", "--market", "B"], "markets", ["A", "B"], id="markets"),
-    pytest.param(["--series", "A", "--series", "B"], "series", ["A", "B"], id="series"),
-    pytest.param(["--category", "A b", "--category", "C"], "categories", ["A b", "C"], id="cat"),
-    pytest.param(["--status", "open", "--status", "closed"], "status", ["open", "closed"], id="st"),
-    pytest.param(["--interval", "60", "--interval", "1"], "intervals", [60, 1], id="intervals"),
+    pytest.param(["--event", "A", "--event", "B"], "events", ("A", "B"), id="events"),
+    pytest.param(["--market", "A", "--market", "B"], "markets", ("A", "B"), id="markets"),
+    pytest.param(["--series", "A", "--series", "B"], "series", ("A", "B"), id="series"),
+    pytest.param(["--category", "A b", "--category", "C"], "categories", ("A b", "C"), id="cat"),
+    pytest.param(["--status", "open", "--status", "closed"], "status", ("open", "closed"), id="st"),
+    pytest.param(["--interval", "60", "--interval", "1"], "intervals", (60, 1), id="intervals"),
     pytest.param(["--min-volume", "2.5"], "min_volume", 2.5, id="min-volume"),
     pytest.param(["--multivariate"], "multivariate", True, id="multivariate"),
     pytest.param(["--no-candles"], "candles", False, id="no-candles"),
@@ -348,8 +352,8 @@ def test_each_option_is_a_setting_of_the_load(
     assert run("load").status == 0
 
     with_option, without = loads.settings
-    assert with_option[name] == value
-    assert without[name] != value
+    assert getattr(with_option, name) == value
+    assert getattr(without, name) != value
 
 
 def test_a_load_without_arguments_is_the_files_and_goes_on_where_it_ended(
@@ -357,7 +361,7 @@ def test_a_load_without_arguments_is_the_files_and_goes_on_where_it_ended(
 ) -> None:
     run("load")
 
-    assert loads.settings[0].events == ["KXPRESPERSON-28"]
+    assert loads.settings[0].events == ("KXPRESPERSON-28",)
     assert loads.ranges[0].goes_on
 
 

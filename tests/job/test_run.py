@@ -20,6 +20,7 @@ import pytest
 from kalshi_elt.ops.lock import hold_lock
 from simulator import Exchange, Simulator
 from tests.conftest import Project, empty_project
+from tests.support.clock import DAY, iso
 from tests.support.databases import is_cluster
 
 pytestmark = pytest.mark.one_server
@@ -208,7 +209,8 @@ def busy(server_url: str, dbt_work: Path) -> Iterator[Project]:
 
 @pytest.mark.slow
 def test_a_run_ends_before_its_budget_and_the_next_ones_go_on(busy: Project) -> None:
-    since = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 40 * 86_400))
+    # the same moment for both runs
+    since = iso(time.time() - 40 * DAY)
     arguments = ("run", "--status", "all", "--interval", "1", "--since", since)
     settings = {"SOURCES__KALSHI__RATE": "2", "SOURCES__KALSHI__SECONDS_PER_PACKAGE": "1"}
     started_at = time.monotonic()

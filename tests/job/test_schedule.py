@@ -734,9 +734,9 @@ def test_the_user_is_the_caller_unless_that_is_root(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["", "a b", "a\nExecStart=/bin/x", "%h"])
 def test_a_name_that_would_end_up_as_something_else_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="is no user's name"):
+    with pytest.raises(UsageError, match="is not a valid user name"):
         schedule_here("5m", user=name)
-    with pytest.raises(UsageError, match="is no image"):
+    with pytest.raises(UsageError, match="is not a valid image name"):
         schedule_here("5m", image=name)
 
 
@@ -833,7 +833,7 @@ def test_the_command_writes_the_files_where_it_is_told(
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        pytest.param(["--every", "5m", "--for", "at"], 2, "--for at is none of", id="scheduler"),
+        pytest.param(["--every", "5m", "--for", "at"], 2, "--for at is not one of", id="scheduler"),
         pytest.param(["--every", "7m", "--for", "cron"], 2, "give 6m or 10m", id="interval"),
         pytest.param([], 2, "--every", id="no interval"),
         pytest.param(

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from kalshi_elt.base.errors import UsageError
 from kalshi_elt.cli import commands
+from kalshi_elt.cli.settings_arguments import add_settings
 
 DESCRIPTION = "The command line, `kalshi-elt`: arguments in, exit status out."
 HANDED_ON = frozenset({"transform", "dbt", "psql"})
@@ -48,16 +49,14 @@ def _build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
-    _add_load_arguments(
-        add("load", commands.load_command, "fetch from Kalshi and land in kalshi_raw")
-    )
+    load = add("load", commands.load_command, "fetch from Kalshi and land in kalshi_raw")
+    add_settings(load, "load")
     run = add(
         "run",
         commands.run_command,
         "one job for a schedule: load, then transform, recorded in kalshi_ops",
     )
-    _add_load_arguments(run)
-    _add_run_arguments(run)
+    add_settings(run, "run")
     add("transform", commands.transform_command, "type and test what landed: dbt build [arguments]")
     add("check", commands.check_command, "test everything in the warehouse, and how fresh it is")
     add("docs", commands.docs_command, "write the dbt docs as one HTML file")
@@ -230,65 +229,3 @@ def _add_status_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=metavar,
             help=f"{text}; default {default}",
         )
-
-
-def _add_load_arguments(parser: argparse.ArgumentParser) -> None:
-    def names(option: str, dest: str, text: str) -> None:
-        parser.add_argument(
-            option, action="append", dest=dest, metavar=option[2:].upper(), help=text
-        )
-
-    names("--event", "events", "an event, by its ticker; repeatable")
-    names("--market", "markets", "a market, by its ticker; repeatable")
-    names("--series", "series", "all events of a series; repeatable")
-    names("--category", "categories", "all series of a category, such as Politics; repeatable")
-    names("--status", "status", "unopened, open, paused, closed, settled or all; repeatable")
-    parser.add_argument(
-        "--min-volume", type=float, metavar="CONTRACTS", help="least volume of a market"
-    )
-    _add_flag(parser, "--multivariate", "multivariate", True, "load multivariate markets too")
-    parser.add_argument(
-        "--interval",
-        action="append",
-        dest="intervals",
-        type=int,
-        metavar="MINUTES",
-        help="candle length: 1, 60 or 1440; repeatable, default 1",
-    )
-    parser.add_argument(
-        "--since",
-        metavar="TIME",
-        help="ISO date or time, how long ago (24h, 7d), or `open`: the market's open time; "
-        "default: where a market's candles ended, 24 h back for a new one",
-    )
-    parser.add_argument("--until", metavar="TIME", help="ISO date or time, or how long ago")
-    _add_flag(parser, "--again", "again", True, "ask once more for what is covered")
-    _add_flag(parser, "--no-candles", "candles", False, "land listings alone")
-    parser.add_argument("--rate", type=float, help="requests a second, default 8")
-    parser.add_argument("--workers", type=int, help="requests at once, default 4")
-    _add_flag(parser, "--wait", "wait", True, "wait for another load to end")
-    _add_flag(parser, "--dry-run", "dry_run", True, "print the plan, land nothing")
-    parser.add_argument("--log-format", metavar="FORMAT", help="text or json")
-
-
-def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--budget",
-        metavar="DURATION",
-        help="end in good order before so long (90s, 4m); the next run goes on",
-    )
-    for name, what in (("failure", "a failed run"), ("success", "each run that succeeded")):
-        parser.add_argument(
-            f"--on-{name}",
-            metavar="URL",
-            help=f'tell it of {what}: a POST of {{"text": ...}}, for a monitor or a chat',
-        )
-
-
-def _add_flag(
-    parser: argparse.ArgumentParser, option: str, dest: str, value: bool, text: str
-) -> None:
-    """A flag that, where it is not given, leaves the setting to the file."""
-    parser.add_argument(
-        option, action="store_const", dest=dest, const=value, default=None, help=text
-    )

@@ -17,27 +17,17 @@ from pathlib import Path
 from kalshi_elt.base.errors import UsageError
 from kalshi_elt.base.paths import PROJECT_ROOT
 from kalshi_elt.base.problems import shown_problems
+from kalshi_elt.cli.settings_arguments import given_settings
 from kalshi_elt.warehouse.connection import Warehouse, database_url, open_warehouse, pgdata_dir
-
-LOAD_NAMES = (
-    *("events", "markets", "series", "categories", "status", "min_volume", "multivariate"),
-    *("intervals", "since", "until", "candles", "again"),
-    *("rate", "workers", "wait", "dry_run", "log_format"),
-)
-"""The settings of a load that have an argument."""
-
-
-RUN_NAMES = ("budget", "on_failure", "on_success")
-"""The settings of a run that have an argument, besides those of a load."""
 
 
 def load_command(arguments: argparse.Namespace) -> int:
     # dlt takes 2 s to import: only here
     from kalshi_elt.base.times import parse_range
+    from kalshi_elt.load.configuration import load_settings
     from kalshi_elt.load.load import load
-    from kalshi_elt.load.settings import load_settings
 
-    settings = load_settings({name: getattr(arguments, name) for name in LOAD_NAMES})
+    settings = load_settings(given_settings(arguments, "load"))
     wanted = parse_range(settings.since, settings.until, now=time.time())
     summary = load(settings, wanted, _warehouse())
     if settings.log_format == "json":
@@ -53,12 +43,11 @@ def run_command(arguments: argparse.Namespace) -> int:
     from kalshi_elt.base.times import parse_range
     from kalshi_elt.job.notify import telling
     from kalshi_elt.job.run import run
-    from kalshi_elt.load.settings import load_settings
+    from kalshi_elt.load.configuration import load_settings
 
     # what a service manager stops with; the run is noted as interrupted
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    names = (*LOAD_NAMES, *RUN_NAMES)
-    settings = load_settings({name: getattr(arguments, name) for name in names})
+    settings = load_settings(given_settings(arguments, "run"))
     if settings.dry_run:
         raise UsageError("run has no dry run: use `kalshi-elt load --dry-run`")
     wanted = parse_range(settings.since, settings.until, now=time.time())

@@ -35,7 +35,7 @@ def plan(context: LoadContext, chosen: Iterable[MarketInTier], scope: Scope) -> 
         markets += [(market, LIVE) for market in unfinished if market.ticker not in known]
     markets = _in_their_tiers(context, markets)
     requests: list[CandleRequest] = []
-    for interval in context.settings.intervals or []:
+    for interval in context.settings.intervals:
         windows = coverage.gaps(
             context.connection,
             coverage.lives(markets, context.wanted, interval),

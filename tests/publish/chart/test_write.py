@@ -104,7 +104,7 @@ def test_a_terminal_has_colours_unless_it_wants_none(
     [
         (["KXPRESPERSON-29"], 2, "no event or market KXPRESPERSON-29 is in the warehouse: did you"),
         (["kxpresperson-28"], 2, f"did you mean {EVENT}?"),
-        ([EVENT, "--since", "yesterday"], 2, "--since 'yesterday' is no time"),
+        ([EVENT, "--since", "yesterday"], 2, "--since 'yesterday' is not a valid time"),
         ([EVENT, "--since", "1h", "--until", "2h"], 2, "is not before --until"),
         ([EVENT, "--until", "300d"], 2, "there are 1-minute candles from "),
         ([EVENT, "--interval", "2"], 2, "--interval 2 is not 1, 5, 15, 60 or 1440"),
