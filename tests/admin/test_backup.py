@@ -182,7 +182,7 @@ def test_what_is_no_backup_is_told(small: Project, tmp_path: Path) -> None:
     result = small.run("restore", str(tmp_path))
 
     assert (result.status, result.err.count("\n")) == (2, 1)
-    assert "that is no backup" in result.err
+    assert "that is not a backup" in result.err
 
 
 def test_a_backup_does_not_mind_a_load_and_a_restore_does(

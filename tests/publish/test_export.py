@@ -455,8 +455,8 @@ def test_a_folder_with_something_else_in_it_is_left_alone(typed: Project, tmp_pa
 
     assert result.status == 2
     assert result.err == (
-        f"kalshi-elt: --to {tmp_path}: the folder is not empty and holds no export; choose another "
-        "one\n"
+        f"kalshi-elt: --to {tmp_path}: the folder is not empty and is not an export; choose "
+        "another one\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -480,7 +480,7 @@ def test_a_manifest_of_somebody_else_is_left_alone(
     result = typed.run("export", "--to", str(tmp_path))
 
     assert result.status == 2
-    assert "is none of ours" in result.last_line
+    assert "is not ours" in result.last_line
     assert (tmp_path / MANIFEST).read_text() == content
 
 

@@ -216,7 +216,7 @@ def test_nothing_to_draw_says_what_there_is(drawn: Project, wanted: Wanted, mess
         (Wanted("XYZ"), "XYZ is in the warehouse: load it with `kalshi-elt load --event XYZ`"),
         (Wanted("M'; drop table kalshi.candles; --"), "no event or market"),
         (Wanted("%"), "no event or market % is in the warehouse: load it"),
-        (Wanted("M", interval=7), "--interval 7 is none of 1, 5, 15, 60, 1440"),
+        (Wanted("M", interval=7), "--interval 7 is not 1, 5, 15, 60 or 1440"),
         (Wanted("M", top=0), "--top 0 is not from 1 to 15"),
         (Wanted("M", top=16), "--top 16 is not from 1 to 15"),
     ],

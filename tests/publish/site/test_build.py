@@ -224,7 +224,7 @@ def test_named_events_get_a_page_and_unknown_ones_are_refused(
     [
         (["--events", "0"], "--events 0: give 1 or more"),
         (["--since", "yesterday"], "--since 'yesterday' is not a valid time"),
-        (["--to", "/dev/null"], "--to /dev/null is no folder"),
+        (["--to", "/dev/null"], "--to /dev/null is not a folder"),
     ],
 )
 def test_wrong_usage_is_one_line(loaded_project: Project, arguments: list[str], said: str) -> None:
@@ -306,7 +306,7 @@ def test_a_folder_with_something_else_is_refused(loaded_project: Project, tmp_pa
     result = loaded_project.run("site", "--to", str(tmp_path), "--no-docs")
 
     assert result.status == 2
-    assert "the folder is not empty and holds no site" in result.err
+    assert "the folder is not empty and is not a site" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
