@@ -80,9 +80,7 @@ SETTLED = Landing(
         settled("SCALAR", "scalar"),
         settled("NEVER-ASKED", "yes"),
     ],
-    windows=[
-        Window(name, [quoted(5, "0.4000", "0.5000")]) for name in (*"ABCD", "OPEN", "SCALAR")
-    ],
+    windows=[Window(name, [quoted(5, "0.4000", "0.5000")]) for name in (*"ABCD", "OPEN", "SCALAR")],
 )
 """Four markets that stood at 45 % an hour before their close, of which one settled yes, and others
 that tell nothing."""
@@ -112,12 +110,8 @@ def later(warehouse: Project) -> Iterator[Project]:
         land(
             project,
             Landing(minute=71, markets=[market(volume_fp="99.00")]),
-            Landing(
-                minute=80, markets=[settled("A", "no"), market("B", "K", status="closed")]
-            ),
-            Landing(
-                minute=90, windows=[Window("NEVER-ASKED", [quoted(7, "0.9000", "0.9400")])]
-            ),
+            Landing(minute=80, markets=[settled("A", "no"), market("B", "K", status="closed")]),
+            Landing(minute=90, windows=[Window("NEVER-ASKED", [quoted(7, "0.9000", "0.9400")])]),
         )
         project.must(*BUILD)
         yield project

@@ -44,7 +44,10 @@ BAD_MARKETS: dict[str, tuple[dict[str, Any], str]] = {
 
 BAD_CANDLES: list[tuple[Any, str]] = [
     (candle(2, price="0.34"), 'price: "0.34" is not an object'),
-    (candle(3, yes_bid={**QUOTES, "close_dollars": "x"}), 'yes_bid.close_dollars: "x" is not a price'),
+    (
+        candle(3, yes_bid={**QUOTES, "close_dollars": "x"}),
+        'yes_bid.close_dollars: "x" is not a price',
+    ),
     (candle(4, yes_bid={**QUOTES, "close": 35}), "yes_bid.close: 35 is not the dollars beside it"),
     (candle(5, yes_bid={**QUOTES, "close_dollars": "1.0001"}), "is not from 0 to 1"),
     (candle(6, yes_bid={**QUOTES, "low_dollars": "0.3400 0.3400"}), "is not a price"),
