@@ -184,6 +184,14 @@ def dbt_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def dbt_nodes() -> list[dict[str, Any]]:
+    """What dbt's `manifest.json` says of each model and test."""
+    from tests.support import quick_dbt
+
+    return list(quick_dbt.parsed().written["nodes"].values())
+
+
+@pytest.fixture(scope="session")
 def simulator() -> Iterator[Simulator]:
     """The seed's event and a few more. Tests that change the exchange make their own."""
     with Simulator(Exchange.demo()) as running:

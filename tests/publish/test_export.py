@@ -244,13 +244,14 @@ def test_candles_lie_by_interval_and_the_day_of_their_end_and_history_by_day(
     assert row["end_ts"].isoformat() == "2026-11-02T00:00:00+00:00"
 
 
-def test_every_typed_model_of_dbt_is_exported(template: Project, tmp_path: Path) -> None:
+def test_every_typed_model_of_dbt_is_exported(
+    template: Project, tmp_path: Path, dbt_nodes: list[dict[str, Any]]
+) -> None:
     export(template, tmp_path)
 
-    nodes = json.loads((template.target / "manifest.json").read_text())["nodes"].values()
     models = {
         node["name"]
-        for node in nodes
+        for node in dbt_nodes
         if node["resource_type"] == "model"
         and node["schema"] == "kalshi"
         and node["config"]["materialized"] != "table_function"
