@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("there is no libfaketime here: apt-get install faketime", file=sys.stderr)
         return 2
     marked = "clock_change" if options.quick else "clock"
-    moments = (CLOCKS_GO_BACK,) if options.quick else MOMENTS
+    moments: tuple[Moment, ...] = (CLOCKS_GO_BACK,) if options.quick else MOMENTS
     if options.moment:
         moments = tuple(moment for moment in MOMENTS if moment.name == options.moment)
     failed: list[str] = []
