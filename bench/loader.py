@@ -10,10 +10,10 @@ from kalshi_elt.kalshi.endpoints import CANDLES_ENDPOINT
 from kalshi_elt.kalshi.records import LIVE, EventRow, MarketRow, Origin, SeriesRow, WindowRow
 from kalshi_elt.kalshi.request_plan import CandleRequest, Window, plan_requests
 from kalshi_elt.load.candles import fetch_and_land
+from kalshi_elt.load.configuration import load_settings
 from kalshi_elt.load.context import make_context
 from kalshi_elt.load.landing.lander import Lander
-from kalshi_elt.load.landing.source import kalshi_source
-from kalshi_elt.load.settings import load_settings
+from kalshi_elt.load.landing.source import raw_rows_source
 from kalshi_elt.ops.lock import hold_lock
 from kalshi_elt.warehouse.connection import Warehouse
 
@@ -40,7 +40,7 @@ def rows_for(
 
 def land_rows(lander: Lander, rows: Sequence[WindowRow]) -> None:
     """Land rows as one package."""
-    lander.land(kalshi_source(candlesticks=rows))
+    lander.land(raw_rows_source(candlesticks=rows))
 
 
 def land_listing(lander: Lander, exchange: Exchange, fetched_at: datetime) -> None:
@@ -49,7 +49,7 @@ def land_listing(lander: Lander, exchange: Exchange, fetched_at: datetime) -> No
     size = exchange.size
     events = map(exchange.event_ticker, range(size.events))
     lander.land(
-        kalshi_source(
+        raw_rows_source(
             series=[
                 SeriesRow(ticker, exchange.series(number), origin)
                 for ticker, number in exchange.series_numbers.items()

@@ -12,9 +12,9 @@ from dlt.extract import DltResource
 from kalshi_elt.base.problems import shown_problems
 from kalshi_elt.base.text import count
 from kalshi_elt.base.times import parse_range
-from kalshi_elt.load.landing.source import CANDLESTICKS, EVENTS, MARKETS, SERIES, kalshi_source
+from kalshi_elt.load.configuration import load_settings
+from kalshi_elt.load.landing.source import CANDLESTICKS, EVENTS, MARKETS, SERIES, raw_rows_source
 from kalshi_elt.load.load import load
-from kalshi_elt.load.settings import load_settings
 from kalshi_elt.load.summary import LoadSummary
 from kalshi_elt.warehouse.connection import database_url, open_warehouse, pgdata_dir
 from kalshi_elt.warehouse.names import RAW_SCHEMA
@@ -86,7 +86,7 @@ def _columns(resource: DltResource, described: Mapping[str, Any]) -> dg.TableSch
 
 def _specs() -> list[dg.AssetSpec]:
     translator = RawTranslator()
-    source = kalshi_source(series=(), events=(), markets=(), candlesticks=())
+    source = raw_rows_source(series=(), events=(), markets=(), candlesticks=())
     return [
         # without a pipeline: making one writes its folder, and which one the warehouse decides
         translator.get_asset_spec(DltResourceTranslatorData(resource=resource, pipeline=None))

@@ -1,7 +1,7 @@
 {#
     All that dbt does for a Citus cluster, and only there. Nothing is configured: a warehouse is
     distributed when its raw candles are, which the loader sees to on a server that has the extension
-    (pipelines/distribution.py).
+    (pipelines/kalshi_elt/warehouse/citus.py).
 
         a table with a column market_ticker   is distributed by it, beside the raw candles
         any other table                       is a reference table, whole on each node
@@ -26,7 +26,11 @@
 
 {# Whether the warehouse is spread over the nodes of a cluster. #}
 {% macro is_distributed() %}
-    {%- if not execute or run_query("select to_regclass('pg_catalog.pg_dist_partition')").columns[0].values()[0] is none -%}
+    {%- if not execute -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set citus_catalog = run_query("select to_regclass('pg_catalog.pg_dist_partition')").columns[0].values()[0] -%}
+    {%- if citus_catalog is none -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set query -%}
@@ -82,12 +86,13 @@
 {% macro cluster_rows_aside(relation, sql) -%}
     {%- if is_distributed() and is_distributed_by_market() -%}
         {%- set aside = rows_aside(relation) -%}
+        {%- set rows = 'select * from (' ~ sql ~ ') as model_sql' -%}
         {%- do run_query('commit') -%}
         {%- do run_query('drop table if exists ' ~ aside) -%}
-        {%- do run_query('create unlogged table ' ~ aside ~ ' as select * from (' ~ sql ~ ') as model_sql where false') -%}
+        {%- do run_query('create unlogged table ' ~ aside ~ ' as ' ~ rows ~ ' where false') -%}
         {%- do run_query(distribute(aside)) -%}
         {%- do run_query('commit') -%}
-        {%- do run_query('insert into ' ~ aside ~ ' select * from (' ~ sql ~ ') as model_sql') -%}
+        {%- do run_query('insert into ' ~ aside ~ ' ' ~ rows) -%}
         not materialized (select * from {{ aside }})
     {%- endif -%}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {#
-    Warns of each raw table whose newest answer is older than its freshness threshold; the same as
-    `dbt source freshness`, by the same settings in __kalshi_raw.yml, but part of every build.
+    Warns of each raw table whose newest answer is older than its freshness threshold. It is the same
+    as `dbt source freshness`, with the same settings in __kalshi_raw.yml, but a part of every build.
 #}
 {{ config(severity='warn') }}
 

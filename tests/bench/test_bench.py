@@ -117,6 +117,7 @@ def test_after_the_quiet_begins_there_are_no_candles() -> None:
 
 @pytest.mark.slow
 @pytest.mark.one_server
+@pytest.mark.clock
 def test_a_load_brings_the_exchange_to_the_last_candle(
     project: Project, exchange: BenchServer
 ) -> None:

@@ -360,7 +360,7 @@ def test_a_market_that_is_no_object_is_a_problem_and_the_others_land(odd: str) -
     listing = nested('{"ticker":"A"}', odd, '{"ticker":"B"}')
 
     (problem,) = problems(listing.markets)
-    assert str(problem).startswith("a market of /events: is no market object (")
+    assert str(problem).startswith("a market of /events: is not a market object (")
     assert [found.ticker for found in planned(listing)] == ["A", "B"]
 
 
@@ -371,7 +371,7 @@ def test_an_event_that_is_no_object_is_a_problem_and_the_others_land(odd: str) -
     outcomes = list(fetch_named_events(CannedApi({"/events": answer.encode()}), ["A", "B"]))
 
     (problem,) = problems(outcomes)
-    assert str(problem).startswith("an event of /events: is no event object (")
+    assert str(problem).startswith("an event of /events: is not an event object (")
     assert landed_events(outcomes) == ["A", "B"]
 
 
@@ -603,7 +603,7 @@ def test_candles_that_are_no_list_are_a_problem(candles: str) -> None:
 
     (problem,) = problems(fetch_candles(api, request_for("M")))
 
-    assert "an answer of unknown form (candlesticks are no list)" in str(problem)
+    assert "an answer of unknown form (candlesticks are not a list)" in str(problem)
 
 
 @pytest.mark.parametrize("markets", ["null", "[]"])
@@ -645,7 +645,7 @@ def test_a_market_that_the_answer_leaves_out_is_a_problem_and_the_others_land(
     outcomes = list(fetch_candles(api, request_for(unknown, NEWSOM)))
 
     (problem,) = problems(outcomes)
-    assert str(problem) == f"candles of {unknown}: the live tier knows no such market"
+    assert str(problem) == f"candles of {unknown}: the live tier has no such market"
     assert problem.missing == unknown
     assert not problem.is_final
     landed = [item.market_ticker for item in outcomes if isinstance(item, WindowRow)]
@@ -815,7 +815,7 @@ def test_the_cutoff_is_read_as_unix_seconds(kalshi: Simulator, api: KalshiApi) -
 def test_a_cutoff_that_is_no_time_is_an_error() -> None:
     api = CannedApi({"/historical/cutoff": b'{"market_settled_ts":"soon"}'})
 
-    with pytest.raises(ApiError, match="GET /historical/cutoff: 'soon' is no time"):
+    with pytest.raises(ApiError, match="GET /historical/cutoff: 'soon' is not a valid time"):
         fetch_cutoff(api)
 
 

@@ -1,7 +1,7 @@
 """A load may die at any moment: the next ones go on, and nothing is lost, doubled or left over.
 
-Every case ends the same way: the loads go on until one ends with 0, `dbt run` types what landed,
-and the typed tables are, row by row, those of a load that nothing disturbed.
+Every case ends the same way: the loads go on until one ends with 0, dbt types what landed, and the
+typed tables are, row by row, those of a load that nothing disturbed.
 """
 
 import os
@@ -355,7 +355,7 @@ IS_WAITING_FOR_COPY = (
 def fetched_files(loads: Loader) -> list[Path]:
     """The files that a load under way writes; folders may go while we look."""
     try:
-        return list(loads.data.rglob("candlesticks.*.csv"))
+        return list(loads.data.rglob("candlesticks.*.pgcopy"))
     except FileNotFoundError:
         return []
 
@@ -370,7 +370,7 @@ def test_the_files_of_killed_loads_do_not_pile_up(loads: Loader) -> None:
     load.kill()
     loads.finish()
 
-    assert list(loads.data.rglob("*.csv")) == []
+    assert list(loads.data.rglob("*.pgcopy")) == []
 
 
 def test_what_dlt_had_half_written_or_half_deleted_stops_no_load(

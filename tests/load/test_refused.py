@@ -8,7 +8,7 @@ import pytest
 from kalshi_elt.base.errors import RefusedError
 from kalshi_elt.kalshi.records import EventRow, MarketRow, Origin
 from kalshi_elt.load.landing.lander import Lander
-from kalshi_elt.load.landing.source import kalshi_source
+from kalshi_elt.load.landing.source import raw_rows_source
 from kalshi_elt.warehouse.connection import Warehouse, open_warehouse
 from tests.conftest import Project
 
@@ -26,18 +26,18 @@ def test_it_is_said_and_its_files_are_kept(warehouse: Warehouse) -> None:
     lander = Lander(warehouse)
 
     with pytest.raises(RefusedError, match="value overflows numeric format") as refused:
-        lander.land(kalshi_source(events=[BEYOND_JSONB]))
+        lander.land(raw_rows_source(events=[BEYOND_JSONB]))
 
     folder = Path(str(refused.value).rpartition(" in ")[2])
-    assert any(b"1e999999" in file.read_bytes() for file in folder.rglob("events*.csv"))
+    assert any(b"1e999999" in file.read_bytes() for file in folder.rglob("events*.pgcopy"))
 
 
 def test_the_next_package_lands(warehouse: Warehouse, project: Project) -> None:
     lander = Lander(warehouse)
     with pytest.raises(RefusedError):
-        lander.land(kalshi_source(events=[BEYOND_JSONB]))
+        lander.land(raw_rows_source(events=[BEYOND_JSONB]))
 
-    lander.land(kalshi_source(events=[EventRow("GOOD", b'{"event_ticker":"GOOD"}', ORIGIN)]))
+    lander.land(raw_rows_source(events=[EventRow("GOOD", b'{"event_ticker":"GOOD"}', ORIGIN)]))
 
     assert lander.recover() == 0
     assert project.query("select event_ticker from kalshi_raw.events") == [("GOOD",)]
@@ -47,7 +47,7 @@ def test_what_landed_of_its_package_counts(warehouse: Warehouse, project: Projec
     market = MarketRow("M", "BAD", b'{"ticker":"M","event_ticker":"BAD"}', ORIGIN)
     lander = Lander(warehouse)
     with pytest.raises(RefusedError):
-        lander.land(kalshi_source(events=[BEYOND_JSONB], markets=[market]))
+        lander.land(raw_rows_source(events=[BEYOND_JSONB], markets=[market]))
 
     with warehouse.connect(autocommit=True) as connection:
         adopted = lander.adopt_orphans(connection)

@@ -6,6 +6,7 @@ dlt resolves them; these tests hold it to that.
 import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,22 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from kalshi_elt.base.errors import UsageError
+from kalshi_elt.base.paths import PROJECT_ROOT
 from kalshi_elt.kalshi.selection import Selection
-from kalshi_elt.load.settings import load_settings
+from kalshi_elt.load.configuration import load_settings
+from kalshi_elt.load.settings import SETTINGS
 
 ENVIRONMENT = "SOURCES__KALSHI__"
 DEFAULTS: dict[str, object] = {
-    "events": [],
-    "markets": [],
-    "series": [],
-    "categories": [],
-    "status": [],
+    "events": (),
+    "markets": (),
+    "series": (),
+    "categories": (),
+    "status": (),
     "min_volume": 0.0,
     "multivariate": False,
     "candles": True,
-    "intervals": [1],
+    "intervals": (1,),
     "since": None,
     "until": None,
     "again": False,
@@ -49,6 +52,8 @@ DEFAULTS: dict[str, object] = {
 
 EVENT = {"events": ["KXPRESPERSON-28"]}
 SELECTING = ("events", "markets", "series", "categories")
+LABELS = {one.name: one.label for one in SETTINGS}
+"""How messages name the settings."""
 
 WriteConfig = Callable[..., None]
 
@@ -91,16 +96,16 @@ def refusal(arguments: dict[str, Any]) -> str:
 def test_nothing_has_to_be_set() -> None:
     settings = load_settings({})
 
-    assert {name: settings[name] for name in settings} == DEFAULTS
+    assert asdict(settings) == DEFAULTS
 
 
 SETTINGS = [
     # name, then its value and its spelling: in config.toml, in the environment, as an argument
-    pytest.param("events", ["A"], '["A"]', ["B"], '["B"]', ["C"], id="events"),
-    pytest.param("markets", ["A"], '["A"]', ["B"], '["B"]', ["C"], id="markets"),
-    pytest.param("series", ["A"], '["A"]', ["B"], '["B"]', ["C"], id="series"),
-    pytest.param("categories", ["A"], '["A"]', ["B"], '["B"]', ["C"], id="categories"),
-    pytest.param("status", ["open"], '["open"]', ["all"], '["all"]', ["closed"], id="status"),
+    pytest.param("events", ("A",), '["A"]', ("B",), '["B"]', ("C",), id="events"),
+    pytest.param("markets", ("A",), '["A"]', ("B",), '["B"]', ("C",), id="markets"),
+    pytest.param("series", ("A",), '["A"]', ("B",), '["B"]', ("C",), id="series"),
+    pytest.param("categories", ("A",), '["A"]', ("B",), '["B"]', ("C",), id="categories"),
+    pytest.param("status", ("open",), '["open"]', ("all",), '["all"]', ("closed",), id="status"),
     pytest.param("min_volume", 1.5, "1.5", 2.5, "2.5", 3.5, id="min_volume"),
     pytest.param("multivariate", True, "true", False, "false", True, id="multivariate"),
     pytest.param("candles", False, "false", True, "true", False, id="candles"),
@@ -111,7 +116,7 @@ SETTINGS = [
     pytest.param("requests_per_package", 1, "1", 2, "2", 3, id="requests_per_package"),
     pytest.param("seconds_per_package", 1.5, "1.5", 2.5, "2.5", 3.5, id="seconds_per_package"),
     pytest.param("log_format", "json", '"json"', "text", "text", "json", id="log_format"),
-    pytest.param("intervals", [60], "[60]", [1440], "[1440]", [1], id="intervals"),
+    pytest.param("intervals", (60,), "[60]", (1440,), "[1440]", (1,), id="intervals"),
     pytest.param("since", "1h", '"1h"', "2h", "2h", "3h", id="since"),
     pytest.param("until", "1h", '"1h"', "2026-11-22", "2026-11-22", "3h", id="until"),
     pytest.param("api_url", "http://a", '"http://a"', "http://b", "http://b", "http://c", id="url"),
@@ -147,11 +152,12 @@ def test_an_argument_goes_before_the_environment_and_that_before_the_file(
     from_config = load_settings({})
     monkeypatch.setenv(ENVIRONMENT + name.upper(), environment)
     from_environment = load_settings({})
-    from_argument = load_settings({name: argument})
+    given = list(argument) if isinstance(argument, tuple) else argument
+    from_argument = load_settings({name: given})
 
-    assert from_config[name] == in_config
-    assert from_environment[name] == in_environment
-    assert from_argument[name] == argument
+    assert getattr(from_config, name) == in_config
+    assert getattr(from_environment, name) == in_environment
+    assert getattr(from_argument, name) == argument
 
 
 def test_an_argument_that_is_none_was_not_given(write_config: WriteConfig) -> None:
@@ -159,21 +165,18 @@ def test_an_argument_that_is_none_was_not_given(write_config: WriteConfig) -> No
 
     settings = load_settings(dict.fromkeys(DEFAULTS))
 
-    assert (settings.events, settings.since) == (["A"], "7d")
+    assert (settings.events, settings.since) == (("A",), "7d")
 
 
-def test_the_projects_own_file_loads_the_presidential_event() -> None:
-    root = Path(__file__).resolve().parents[2]
+def test_the_projects_own_file_has_the_defaults_and_loads_the_presidential_event() -> None:
     contexts = Container()[PluggableRunContext]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DLT_PROJECT_DIR", str(root))
+        patch.setenv("DLT_PROJECT_DIR", str(PROJECT_ROOT))
         contexts.reload_providers()
         settings = load_settings({})
 
-    assert settings.events == ["KXPRESPERSON-28"]
-    assert settings.intervals == [1]
-    assert settings.api_url == "https://external-api.kalshi.com/trade-api/v2"
+    assert asdict(settings) == {**DEFAULTS, "events": ("KXPRESPERSON-28",)}
 
 
 # KALSHI_API_URL
@@ -214,17 +217,17 @@ def test_what_is_named_twice_is_loaded_once_in_the_order_given() -> None:
     settings = load_settings({**named, "intervals": [60, 1, 60], "status": ["open", "open"]})
 
     for name in SELECTING:
-        assert settings[name] == ["B", "A"]
-    assert settings.intervals == [60, 1]
-    assert settings.status == ["open"]
+        assert getattr(settings, name) == ("B", "A")
+    assert settings.intervals == (60, 1)
+    assert settings.status == ("open",)
 
 
 def test_blanks_around_a_ticker_are_no_part_of_it() -> None:
-    assert load_settings({"events": ["B", " B "]}).events == ["B"]
+    assert load_settings({"events": ["B", " B "]}).events == ("B",)
 
 
 def test_no_interval_means_minutes() -> None:
-    assert load_settings({**EVENT, "intervals": []}).intervals == [1]
+    assert load_settings({**EVENT, "intervals": []}).intervals == (1,)
 
 
 # What is refused
@@ -234,7 +237,7 @@ def test_no_interval_means_minutes() -> None:
 def test_an_interval_that_kalshi_has_not_is_refused(interval: int) -> None:
     message = refusal({**EVENT, "intervals": [1, interval]})
 
-    assert message == f"--interval {interval} is none of Kalshi's: choose 1, 60 or 1440"
+    assert message == f"--interval {interval} is not one of Kalshi's: choose 1, 60 or 1440"
 
 
 @pytest.mark.parametrize("name", SELECTING)
@@ -248,24 +251,24 @@ def test_an_interval_that_kalshi_has_not_is_refused(interval: int) -> None:
 )
 def test_a_name_that_names_nothing_is_refused(name: str, named: list[str]) -> None:
     assert refusal({name: named}) == (
-        f"setting {name} names nothing: as in --event KXPRESPERSON-28"
+        f"{LABELS[name]} has an empty name: give one as in --event KXPRESPERSON-28"
     )
 
 
 @pytest.mark.parametrize("status", ["active", "OPEN", "open,closed", "", "finalized"])
 def test_a_status_that_kalshi_has_not_is_refused_with_the_right_ones(status: str) -> None:
     assert refusal({"status": ["open", status]}) == (
-        f"--status {status} is none of unopened, open, paused, closed, settled, all"
+        f"--status {status} is not one of unopened, open, paused, closed, settled, all"
     )
 
 
 def test_a_log_format_that_is_none_is_refused() -> None:
-    assert refusal({"log_format": "xml"}) == "--log-format xml is none of text, json"
+    assert refusal({"log_format": "xml"}) == "--log-format xml is not one of text, json"
 
 
 @pytest.mark.parametrize("volume", [-1.0, -0.01, math.inf, math.nan])
 def test_a_least_volume_below_zero_is_refused(volume: float) -> None:
-    assert refusal({"min_volume": volume}) == "--min-volume must not be below 0"
+    assert refusal({"min_volume": volume}) == "--min-volume must be 0 or more, and finite"
 
 
 @pytest.mark.parametrize(
@@ -282,13 +285,37 @@ def test_a_least_volume_below_zero_is_refused(volume: float) -> None:
         pytest.param("  ", id="blanks"),
     ],
 )
-def test_a_url_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_a_url_that_is_not_one_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("KALSHI_API_URL", url)
 
     message = refusal(EVENT)
 
     assert message.startswith("KALSHI_API_URL ")
-    assert message.endswith(" is no address: it begins with https://")
+    assert message.endswith(" is not an address: it begins with https://")
+
+
+@pytest.mark.parametrize("name", ["on_failure", "on_success"])
+def test_a_url_that_may_be_a_secret_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"KALSHI_{name.upper()}", "hooks.test/s3cr3t")
+
+    message = refusal({})
+
+    assert message == f"{LABELS[name]} is not an address: it begins with https://"
+
+
+@pytest.mark.parametrize("name", ["seconds_per_package", "min_volume"])
+def test_zero_is_enough_where_nothing_is_divided_by_it(name: str) -> None:
+    assert getattr(load_settings({name: 0.0}), name) == 0
+
+    assert refusal({name: -1.0}) == f"{LABELS[name]} must be 0 or more, and finite"
+
+
+def test_a_message_names_a_setting_as_it_can_be_set() -> None:
+    assert LABELS["events"] == "--event"
+    assert LABELS["api_url"] == "KALSHI_API_URL"
+    assert LABELS["attempts"] == "setting attempts"
 
 
 @pytest.mark.parametrize(
@@ -324,7 +351,7 @@ def test_a_number_that_is_not_more_than_zero_is_refused_by_name(
 ) -> None:
     monkeypatch.setenv(ENVIRONMENT + name.upper(), number)
 
-    assert refusal({}) == f"setting {name} must be more than 0, and finite"
+    assert refusal({}) == f"{LABELS[name]} must be more than 0, and finite"
 
 
 @pytest.mark.parametrize("name", ["rate", "timeout"])
@@ -334,7 +361,7 @@ def test_a_number_that_is_none_or_has_no_end_is_refused_by_name(
 ) -> None:
     monkeypatch.setenv(ENVIRONMENT + name.upper(), number)
 
-    assert refusal({}) == f"setting {name} must be more than 0, and finite"
+    assert refusal({}) == f"{LABELS[name]} must be more than 0, and finite"
 
 
 @pytest.mark.parametrize("name", SELECTING)
@@ -344,7 +371,7 @@ def test_a_name_that_is_no_text_is_refused(
 ) -> None:
     monkeypatch.setenv(ENVIRONMENT + name.upper(), value)
 
-    assert name in refusal({})
+    assert refusal({}).startswith(f"{LABELS[name]} ")
 
 
 @pytest.mark.parametrize("value", ['[["A"]]', '[{"a": 1}]'])
@@ -377,7 +404,7 @@ def test_a_variable_of_another_program_is_none_of_ours(
 ) -> None:
     monkeypatch.setenv(name.upper(), value)
 
-    assert load_settings({})[name] == DEFAULTS[name]
+    assert getattr(load_settings({}), name) == DEFAULTS[name]
     assert os.environ[name.upper()] == value
 
 
@@ -442,7 +469,7 @@ def test_who_selects_by_arguments_means_those_alone(
 
     settings = load_settings(argument)
 
-    assert {name: settings[name] for name in SELECTING} == {
+    assert {name: list(getattr(settings, name)) for name in SELECTING} == {
         name: argument.get(name, []) for name in SELECTING
     }
 
@@ -455,7 +482,7 @@ def test_other_arguments_leave_the_files_selection_alone(
 
     settings = load_settings(argument)
 
-    assert all(settings[name] == ["FILE"] for name in SELECTING)
+    assert all(getattr(settings, name) == ("FILE",) for name in SELECTING)
 
 
 def test_a_status_in_the_file_narrows_what_arguments_name(write_config: WriteConfig) -> None:

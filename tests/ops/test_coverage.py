@@ -16,9 +16,9 @@ from tests.support.world import (
     BATCH,
     FEW_TRIES,
     GNEWS,
+    LATE_CORRECTIONS,
     NOON,
     SEED,
-    SETTLE,
     Stretch,
     World,
     hull,
@@ -46,7 +46,7 @@ def test_a_second_load_asks_for_what_is_new_and_the_last_five_minutes(world: Wor
 
     world.load()
 
-    assert hull(world.asked()) == (NOON - SETTLE, NOON + 2 * HOUR)
+    assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + 2 * HOUR)
     assert world.candle_requests == 1
 
 
@@ -56,7 +56,7 @@ def test_a_second_load_at_the_same_moment_asks_for_the_last_five_minutes(world: 
 
     world.load()
 
-    assert world.asked() == [(NOON - SETTLE, NOON)]
+    assert world.asked() == [(NOON - LATE_CORRECTIONS, NOON)]
 
 
 @pytest.mark.one_server
@@ -66,7 +66,7 @@ def test_a_known_market_goes_on_from_its_end_after_a_long_pause(world: World) ->
 
     world.load()
 
-    assert hull(world.asked()) == (NOON - SETTLE, NOON + 9 * DAY)
+    assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + 9 * DAY)
 
 
 @pytest.mark.one_server
@@ -89,7 +89,7 @@ def test_a_market_that_opened_meanwhile_begins_with_its_life(world: World) -> No
     asked_from, asked_to = hull(world.asked(f"{SEED}-NEW"))
     assert asked_from <= opens
     assert asked_to == NOON + 3 * HOUR
-    assert hull(world.asked()) == (NOON - SETTLE, NOON + 3 * HOUR)
+    assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + 3 * HOUR)
 
 
 def test_since_and_until_ask_exactly_for_the_gaps(world: World) -> None:
@@ -134,7 +134,7 @@ def test_a_backfill_does_not_move_where_a_plain_load_goes_on(world: World) -> No
 
     world.load()
 
-    assert hull(world.asked()) == (NOON - SETTLE, NOON + HOUR)
+    assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + HOUR)
 
 
 def test_since_open_is_a_whole_life(world: World) -> None:
@@ -146,7 +146,7 @@ def test_since_open_is_a_whole_life(world: World) -> None:
     assert asked_to == NOON
     world.clock.pass_by(DAY)
     world.load("--market", GNEWS, "--interval", "1440")
-    assert hull(world.asked(interval=1440)) == (NOON - SETTLE, NOON + DAY)
+    assert hull(world.asked(interval=1440)) == (NOON - LATE_CORRECTIONS, NOON + DAY)
 
 
 @pytest.mark.one_server
@@ -175,7 +175,7 @@ def test_each_interval_has_a_coverage_of_its_own(world: World) -> None:
     world.load("--interval", "60", "--interval", "1")
 
     assert hull(world.asked(interval=1)) == (NOON - DAY, NOON)
-    assert world.asked(interval=60) == [(NOON - SETTLE, NOON)]
+    assert world.asked(interval=60) == [(NOON - LATE_CORRECTIONS, NOON)]
 
 
 @pytest.mark.one_server
@@ -187,7 +187,7 @@ def test_a_period_longer_than_the_settling_time_is_read_again_once_it_is_over(
     world.clock.pass_by(HOUR)
     world.load("--interval", "60")
 
-    assert world.asked(interval=60) == [(NOON - SETTLE, NOON + HOUR)]
+    assert world.asked(interval=60) == [(NOON - LATE_CORRECTIONS, NOON + HOUR)]
     expected = world.real_candles(NOON - 6 * HOUR, NOON + HOUR, interval=60)
     assert world.candles(interval=60) == expected
 
@@ -221,7 +221,7 @@ def test_what_failed_is_not_covered_and_the_next_plain_load_takes_it_up(
 
     start, end = parts[failing]
     assert any(asked[0] <= start and end <= asked[1] for asked in joined(world.asked()))
-    assert gaps(world) == [(NOON + HOUR - SETTLE, NOON + HOUR)]
+    assert gaps(world) == [(NOON + HOUR - LATE_CORRECTIONS, NOON + HOUR)]
     assert world.candles() == world.real_candles(NOON - 30 * HOUR, NOON + HOUR)
 
 
@@ -281,7 +281,7 @@ def test_one_request_of_many_that_fails_costs_its_own_windows_only(world: World)
 
 
 def test_a_late_correction_of_the_last_periods_arrives_in_the_typed_table(world: World) -> None:
-    settling = range(NOON - SETTLE + 1, NOON + 1)
+    settling = range(NOON - LATE_CORRECTIONS + 1, NOON + 1)
     lively = max(
         (t for t in world.exchange.markets if t.startswith(SEED)),
         key=lambda t: len(world.exchange.candles(t, 1, settling[0], settling[-1])),
@@ -329,8 +329,8 @@ def test_windows_of_a_market_tile_without_overlap(world: World) -> None:
         """,
         GNEWS,
     )
-    assert {seconds for (seconds,) in overlaps} <= {0, SETTLE}
-    assert sum(seconds for (seconds,) in overlaps) == 2 * SETTLE
+    assert {seconds for (seconds,) in overlaps} <= {0, LATE_CORRECTIONS}
+    assert sum(seconds for (seconds,) in overlaps) == 2 * LATE_CORRECTIONS
 
 
 def test_coverage_is_the_union_of_the_landed_windows_less_the_settling_time(

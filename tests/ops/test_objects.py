@@ -12,7 +12,7 @@ import pytest
 from simulator import Candle, Exchange, Market, Simulator
 from tests.conftest import Project, empty_project
 from tests.support.clock import DAY, HOUR, MINUTE, Clock, iso
-from tests.support.world import FEW_TRIES, NOON, SETTLE, World
+from tests.support.world import FEW_TRIES, LATE_CORRECTIONS, NOON, World
 
 pytestmark = pytest.mark.one_server
 
@@ -346,7 +346,7 @@ def test_a_lookup_that_fails_marks_nothing_as_gone(world: World) -> None:
 
     assert failed.status == 1
     assert gone(world) == []
-    assert world.covered(other.ticker)[-1][1] == NOON + HOUR - SETTLE
+    assert world.covered(other.ticker)[-1][1] == NOON + HOUR - LATE_CORRECTIONS
     world.project.simulator.faults.clear()
     world.load(*OPEN)
     assert statuses(world, market) == ["active", "finalized"]

@@ -197,4 +197,4 @@ def test_there_is_nothing_to_upgrade_where_nothing_is(project: Project) -> None:
     result = project.run("upgrade")
 
     assert result.status == 1
-    assert "is no warehouse yet: `make load` makes one" in result.err
+    assert "is not a warehouse yet: `make load` makes one" in result.err

@@ -23,9 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator import Candle, Exchange, Market, RequestLog, Simulator
-from simulator.candles import period_ends, period_start, roll_up
+from simulator.candles import PACES, period_ends, period_start, roll_up
 from simulator.model import DAY, SECOND
 from simulator.prices import PRICE_STRUCTURES, grid
+from simulator.seed_event import SEEN_AT
 from simulator.shapes import dumps, rfc3339
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,11 @@ PAYLOADS = ROOT.parent / "shared" / "kalshi" / "payloads"
 NOTEBOOK = ROOT.parent / "shared" / "seed" / "kalshi_notebook.txt"
 NOW = 1_795_000_035
 """2026-11-18, 35 seconds into a minute."""
+MOMENTS = (
+    "2026-11-01T06:00Z", "2027-03-14T07:00Z", "2026-11-30T23:58Z", "2026-12-31T23:55Z",
+    "2028-02-29T12:00Z",
+)  # fmt: skip
+"""When clocks change in the United States, the ends of a month and a year, a leap day."""
 SEED = "KXPRESPERSON-28"
 GNEWS = "KXPRESPERSON-28-GNEWS"
 JSON = dict[str, Any]
@@ -617,6 +623,68 @@ class TestGeneration:
             if len(recent) < len(candles):
                 assert quote.volume_24h == sum(candle.volume for candle in recent)
 
+    @pytest.mark.parametrize("made_at", MOMENTS)
+    def test_an_exchange_is_the_same_whenever_it_is_made(self, made_at: str) -> None:
+        """All that is drawn lies as long before or after that hour as it does for any other."""
+        past_the_hour = NOW % 3_600
+        hour = int(datetime.fromisoformat(made_at).timestamp()) // 3_600 * 3_600
+        one = Exchange.demo(clock=clock, events=20)
+        other = Exchange.demo(clock=lambda: hour + past_the_hour, events=20)
+        moved = hour + past_the_hour - NOW
+
+        assert len(one.markets) == len(other.markets) > 80
+        seen = 0
+        for market, same in zip(one.markets.values(), other.markets.values(), strict=True):
+            if not market.ticker.startswith(SEED):
+                times = [market.created, market.opens, market.closes]
+                assert [same.created, same.opens, same.closes] == [
+                    moment + moved * SECOND for moment in times
+                ]
+            assert one.quote(market) == other.quote(same)
+            for period in (1, 60):
+                candles = one.candles(market.ticker, period, NOW - 50 * 3_600, NOW)
+                window = (NOW + moved - 50 * 3_600, NOW + moved)
+                assert other.candles(same.ticker, period, *window) == [
+                    candle._replace(end_ts=candle.end_ts + moved) for candle in candles
+                ]
+                seen += len(candles)
+        assert seen > 30_000
+
+    @pytest.mark.parametrize("hours", [1, 100, 3_000])
+    def test_answers_stay_while_time_passes(self, hours: int) -> None:
+        now = [NOW]
+        exchange = Exchange.demo(clock=lambda: now[0])
+        window = (NOW - 30 * 3_600, NOW)
+        tickers = [*exchange.markets]
+        before = [exchange.candles(t, period, *window) for t in tickers for period in (1, 60)]
+        now[0] += hours * 3_600
+        again = [exchange.candles(t, period, *window) for t in tickers for period in (1, 60)]
+        assert again == before
+
+    def test_exchanges_of_one_origin_tell_the_same_story(self) -> None:
+        one = Exchange.demo(clock=clock, origin=SEEN_AT, events=0)
+        later = Exchange.demo(clock=lambda: NOW + 77 * 3_600, origin=SEEN_AT, events=0)
+        other = Exchange.demo(clock=lambda: NOW + 77 * 3_600, events=0)
+        window = (1, NOW - 86_400, NOW)
+        assert one.candles(GNEWS, *window) == later.candles(GNEWS, *window)
+        assert one.candles(GNEWS, *window) != other.candles(GNEWS, *window)
+
+    @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
+    def test_the_machines_time_zone_changes_nothing(
+        self, zone: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        window = (NOW - 20 * 86_400, NOW)
+        before = Exchange.demo(clock=clock)
+        expected = [before.candles(ticker, 1440, *window) for ticker in before.markets]
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", zone)
+            time.tzset()
+            exchange = Exchange.demo(clock=clock)
+            found = [exchange.candles(ticker, 1440, *window) for ticker in exchange.markets]
+        time.tzset()
+        assert exchange.markets == before.markets
+        assert found == expected
+
     def test_another_seed_gives_other_candles(self) -> None:
         market = pick(exchange_of(), "active")
         one, two = (
@@ -1019,6 +1087,23 @@ class TestChanges:
         assert market["settlement_ts"] == rfc3339(NOW * SECOND)
         assert (market["yes_bid_dollars"], market["yes_ask_dollars"]) == ("0.0000", "1.0000")
         assert _units(market["last_price_dollars"]) >= 0
+
+    @pytest.mark.parametrize("pace", PACES)
+    @pytest.mark.parametrize("minute", range(0, 60, 7))
+    def test_closing_changes_no_candle_before(self, pace: str, minute: int) -> None:
+        """Nor an hour that was over, and the hour of the close is what its minutes say."""
+        exchange = exchange_of(1, 1, pace=pace, multivariate=0)
+        (ticker,) = exchange.markets
+        closes = NOW // 3_600 * 3_600 - 30 * 3_600 + minute * 60
+        window = (closes - 5 * 86_400, closes)
+        before = [exchange.candles(ticker, period, *window) for period in (1, 60)]
+        exchange.change_market(ticker, closes=closes * SECOND)
+        assert [exchange.candles(ticker, period, *window) for period in (1, 60)] == before
+        hour = -(-(closes + 60) // 3_600) * 3_600
+        minutes = exchange.candles(ticker, 1, hour - 3_599, hour)
+        last = exchange.candles(ticker, 60, hour, hour)
+        assert last == ([roll_up(minutes, hour)] if minutes else [])
+        assert exchange.candles(ticker, 1, closes + 61, NOW) == []
 
     def test_settling_changes_no_candle(self) -> None:
         exchange = Exchange.demo(clock=clock, events=0)

@@ -10,7 +10,7 @@ from dlt.extract import DltResource
 
 from kalshi_elt.kalshi.records import EventRow, MarketRow, Origin, WindowRow, key_or_none
 from kalshi_elt.load.landing.lander import Lander
-from kalshi_elt.load.landing.source import kalshi_source
+from kalshi_elt.load.landing.source import raw_rows_source
 from kalshi_elt.ops.coverage import count_finished_loads
 from kalshi_elt.ops.lock import hold_lock
 from tests.conftest import Project
@@ -51,7 +51,7 @@ def land(project: Project, *landings: Landing) -> None:
 
 def _source(landing: Landing) -> list[DltResource]:
     origin = Origin("test", landing.tier, START + timedelta(minutes=landing.minute))
-    return kalshi_source(
+    return raw_rows_source(
         series=iter(()),
         events=[
             EventRow(_key(event, "event_ticker"), _json(event), origin) for event in landing.events

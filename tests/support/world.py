@@ -13,7 +13,7 @@ from tests.support.clock import MINUTE, Clock
 NOON = int(datetime(2026, 11, 20, 12, 0, tzinfo=UTC).timestamp())
 SEED = "KXPRESPERSON-28"
 GNEWS = f"{SEED}-GNEWS"
-SETTLE = 5 * MINUTE
+LATE_CORRECTIONS = 5 * MINUTE
 """How long before an answer candles may still change."""
 
 BATCH = "/markets/candlesticks"

@@ -81,6 +81,7 @@ def test_what_the_seed_shows_as_text_and_time_is_typed(loaded_project: Project) 
     ]
 
 
+@pytest.mark.clock
 def test_candles_are_those_of_the_last_24_hours_and_equal_what_the_api_answered(
     loaded_project: Project,
 ) -> None:
@@ -113,6 +114,7 @@ def test_candles_are_those_of_the_last_24_hours_and_equal_what_the_api_answered(
     ) == [(True, 10)]
 
 
+@pytest.mark.clock
 def test_a_second_run_adds_nothing_twice(project: Project) -> None:
     now = datetime.now(UTC)
     since, until = ((now - timedelta(hours=hours)).isoformat() for hours in (3, 1))
@@ -158,16 +160,18 @@ def test_removing_an_event_removes_its_markets_and_candles(typed_project: Projec
     assert typed_project.query("select count(*) from kalshi.candles") == [(0,)]
 
 
+@pytest.mark.clock
 def test_all_intervals_and_the_whole_life_of_a_market(project: Project) -> None:
     project.must("load", "--interval", "60", "--interval", "1440", "--since", "open")
     project.must("transform")
 
     rows = project.query(
-        "select interval_min, min(end_ts) < now() - interval '500 days' from kalshi.candles "
-        "group by 1 order by 1"
+        "select interval_min, min(end_ts)::text, max(end_ts) > now() - interval '3 days' "
+        "from kalshi.candles group by 1 order by 1"
     )
 
-    assert rows == [(60, True), (1440, True)]
+    # the markets opened at 14:00 UTC of a summer's day in New York
+    assert rows == [(60, "2025-05-10 15:00:00+00", True), (1440, "2025-05-11 04:00:00+00", True)]
 
 
 def test_a_failing_dbt_test_ends_transform_with_status_1_and_its_name(

@@ -191,6 +191,8 @@ EXACT = [
 
 
 @pytest.mark.slow
+@pytest.mark.clock
+@pytest.mark.clock_change
 @pytest.mark.one_server
 def test_rolled_up_hours_and_days_equal_kalshis_own(project: Project) -> None:
     """All is equal but the means, which are rounded: the simulated Kalshi's to four decimals, off
@@ -389,6 +391,8 @@ def test_any_number_of_minutes_is_a_period(template: Project) -> None:
     assert [(row[0], row[5]) for row in rows] == [(4, False), (8, False), (12, False)]
 
 
+@pytest.mark.clock
+@pytest.mark.clock_change
 def test_now_is_the_latest_end(rolled_up: Project) -> None:
     rolled_up.query("update kalshi.markets set close_time = null")
     now = datetime.now(UTC)

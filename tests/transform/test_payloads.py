@@ -15,7 +15,7 @@ import pytest
 from kalshi_elt.base.paths import PROJECT_ROOT
 from kalshi_elt.kalshi.records import EventRow, MarketRow, Origin, WindowRow
 from kalshi_elt.load.landing.lander import Lander
-from kalshi_elt.load.landing.source import kalshi_source
+from kalshi_elt.load.landing.source import raw_rows_source
 from kalshi_elt.ops.lock import hold_lock
 from simulator import Simulator
 from tests.conftest import Project, empty_project
@@ -120,7 +120,7 @@ def typed(
             lander = Lander(warehouse)
             lander.create_tables(connection)
             lander.land(
-                kalshi_source(
+                raw_rows_source(
                     events=_event_rows(recorded),
                     markets=_market_rows(recorded),
                     candlesticks=_window_rows(recorded),

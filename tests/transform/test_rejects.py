@@ -11,51 +11,54 @@ from tests.support.landing import Landing, Window, candle, event, land, market
 QUOTES = candle()["yes_bid"]
 
 BAD_MARKETS: dict[str, tuple[dict[str, Any], str]] = {
-    "TEXT": ({"yes_bid_dollars": "abc"}, 'yes_bid_dollars: "abc" is no price'),
+    "TEXT": ({"yes_bid_dollars": "abc"}, 'yes_bid_dollars: "abc" is not a price'),
     "ABOVE": ({"yes_bid_dollars": "1.01"}, 'yes_bid_dollars: "1.01" is not from 0 to 1'),
     "BELOW": ({"yes_bid_dollars": "-0.1"}, 'yes_bid_dollars: "-0.1" is not from 0 to 1'),
     "FINE": (
         {"last_price_dollars": "0.1234567"},
         'last_price_dollars: "0.1234567" has more than 6 decimals',
     ),
-    "NAN": ({"yes_ask_dollars": "NaN"}, 'yes_ask_dollars: "NaN" is no price'),
-    "OBJECT": ({"yes_ask_dollars": {}}, "yes_ask_dollars: {} is no price"),
-    "LONG": ({"yes_ask_dollars": "9" * 5000}, "is no price"),
+    "NAN": ({"yes_ask_dollars": "NaN"}, 'yes_ask_dollars: "NaN" is not a price'),
+    "OBJECT": ({"yes_ask_dollars": {}}, "yes_ask_dollars: {} is not a price"),
+    "LONG": ({"yes_ask_dollars": "9" * 5000}, "is not a price"),
     "CENTS": (
         {"yes_bid_dollars": "0.3460", "yes_bid": 35},
         "yes_bid: 35 is not the dollars beside it, cut to whole cents",
     ),
-    "HALF_CENT": ({"no_bid": 34.5}, "no_bid: 34.5 is no price"),
+    "HALF_CENT": ({"no_bid": 34.5}, "no_bid: 34.5 is not a price"),
     "NEGATIVE": ({"volume_fp": "-1.00"}, 'volume_fp: "-1.00" is negative'),
     "THOUSANDTH": ({"volume_fp": "1.001"}, 'volume_fp: "1.001" has more than 2 decimals'),
-    "HUGE": ({"volume_fp": "9" * 30}, "is too great a count"),
+    "HUGE": ({"volume_fp": "9" * 30}, "is too large a count"),
     "COUNT": ({"volume_fp": "12.50", "volume": 13}, "volume: 13 is not the count beside it"),
-    "DAY": ({"open_time": "2026-02-30T00:00:00Z"}, "is no time"),
-    "LEAP": ({"open_time": "2025-02-29T00:00:00Z"}, "is no time"),
-    "HOUR": ({"open_time": "2026-02-03T24:00:00Z"}, "is no time"),
-    "DOT": ({"open_time": "2026-02-03T00:00:00.Z"}, "is no time"),
-    "TIME": ({"open_time": 5}, "open_time: 5 is no time"),
-    "STRIKE": ({"floor_strike": "4.8"}, 'floor_strike: "4.8" is no number'),
-    "BOOLEAN": ({"can_close_early": "yes"}, 'can_close_early: "yes" is no boolean'),
-    "INTEGER": ({"settlement_timer_seconds": 1.5}, "is no integer"),
-    "WIDE": ({"tick_size": 70000}, "is no integer"),
-    "STRING": ({"title": ["x"]}, 'title: ["x"] is no string'),
+    "DAY": ({"open_time": "2026-02-30T00:00:00Z"}, "is not a valid time"),
+    "LEAP": ({"open_time": "2025-02-29T00:00:00Z"}, "is not a valid time"),
+    "HOUR": ({"open_time": "2026-02-03T24:00:00Z"}, "is not a valid time"),
+    "DOT": ({"open_time": "2026-02-03T00:00:00.Z"}, "is not a valid time"),
+    "TIME": ({"open_time": 5}, "open_time: 5 is not a valid time"),
+    "STRIKE": ({"floor_strike": "4.8"}, 'floor_strike: "4.8" is not a number'),
+    "BOOLEAN": ({"can_close_early": "yes"}, 'can_close_early: "yes" is not a boolean'),
+    "INTEGER": ({"settlement_timer_seconds": 1.5}, "is not an integer"),
+    "WIDE": ({"tick_size": 70000}, "is not an integer"),
+    "STRING": ({"title": ["x"]}, 'title: ["x"] is not a string'),
 }
 
 BAD_CANDLES: list[tuple[Any, str]] = [
-    (candle(2, price="0.34"), 'price: "0.34" is no object'),
-    (candle(3, yes_bid={**QUOTES, "close_dollars": "x"}), 'yes_bid.close_dollars: "x" is no price'),
+    (candle(2, price="0.34"), 'price: "0.34" is not an object'),
+    (
+        candle(3, yes_bid={**QUOTES, "close_dollars": "x"}),
+        'yes_bid.close_dollars: "x" is not a price',
+    ),
     (candle(4, yes_bid={**QUOTES, "close": 35}), "yes_bid.close: 35 is not the dollars beside it"),
     (candle(5, yes_bid={**QUOTES, "close_dollars": "1.0001"}), "is not from 0 to 1"),
-    (candle(6, yes_bid={**QUOTES, "low_dollars": "0.3400 0.3400"}), "is no price"),
+    (candle(6, yes_bid={**QUOTES, "low_dollars": "0.3400 0.3400"}), "is not a price"),
     (
         candle(10, yes_bid={"open_dollars": "0.3400", "low_dollars": "0.3400 0.3400"}),
-        'yes_bid.low_dollars: "0.3400 0.3400" is no price',
+        'yes_bid.low_dollars: "0.3400 0.3400" is not a price',
     ),
     (candle(7, volume_fp="-3.00"), 'volume_fp: "-3.00" is negative'),
-    (candle(8, open_interest_fp=True), "open_interest_fp: true is no count"),
-    (candle(9, end_period_ts="soon"), 'end_period_ts: "soon" is no time in Unix seconds'),
-    (candle(9, end_period_ts=None), "end_period_ts: null is no time in Unix seconds"),
+    (candle(8, open_interest_fp=True), "open_interest_fp: true is not a count"),
+    (candle(9, end_period_ts="soon"), 'end_period_ts: "soon" is not a time in Unix seconds'),
+    (candle(9, end_period_ts=None), "end_period_ts: null is not a time in Unix seconds"),
     (candle(61), "is not in the window that was asked for"),
     (candle(0), "is not in the window that was asked for"),
     ("no object", "end_period_ts is missing"),
@@ -129,8 +132,8 @@ def test_what_cannot_be_typed_is_rejected_with_its_reason_and_stops_nothing(
         "order by 1, 2"
     ) == [
         (1, "UNKNOWN", "unknown market UNKNOWN, 1 candles"),
-        (60, "M", "the answer is no list of candles"),
-        (1440, "M", "the answer is no list of candles"),
+        (60, "M", "the answer is not a list of candles"),
+        (1440, "M", "the answer is not a list of candles"),
     ]
     assert project.query("select count(*) from kalshi.rejects where entity = 'event'") == [(5,)]
     assert project.query("select event_ticker from kalshi.events") == [("E",)]

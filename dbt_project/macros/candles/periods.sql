@@ -1,6 +1,7 @@
 {#
-    Boundaries of periods. `minutes` is a number or an SQL expression; where `time_zone` is given the
-    periods are its days. Shorter ones are counted from midnight UTC, as Kalshi's are.
+    Boundaries of periods. `minutes` is a number or an SQL expression. Where `time_zone` is given, the
+    periods are the days of that zone instead. Periods of minutes are counted from midnight UTC, as
+    Kalshi's are.
 #}
 
 
@@ -25,6 +26,7 @@
 {%- endmacro %}
 
 
+{# So many minutes as an interval. #}
 {% macro length_of(minutes) -%}
     {%- if minutes is number -%} interval '{{ minutes }} minutes' {%- else -%} make_interval(mins => {{ minutes }}) {%- endif -%}
 {%- endmacro %}

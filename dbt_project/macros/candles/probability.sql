@@ -1,6 +1,6 @@
 {#
-    The probability that prices imply: the mid of bid and ask where both quote, else the last trade.
-    0 and 1 on an empty book are no quotes.
+    The probability that prices imply: the middle between bid and ask where both are quoted, else the
+    last trade. A bid of 0 and an ask of 1 mean that nobody quotes on that side.
 #}
 {% macro implied_probability(bid, ask, last_trade) -%}
     (
@@ -13,9 +13,10 @@
 
 
 {#
-    A subquery of one row or none: the last candle of a market, of whatever length, that ended at or
-    before a time, with the prices that held then. None where candles between its end and that time
-    were not asked for, as the prices may have changed. To be joined laterally.
+    A subquery to be joined laterally, of one row or none: the last candle of a market, of whatever
+    length, that ended at or before a time, with the prices that held then. There is no row where
+    candles between the end of that candle and the time were not asked for, as the prices may have
+    changed in between.
 #}
 {% macro prices_at(market_ticker, ts) -%}
     (

@@ -1,4 +1,4 @@
-{# The values of a longer candle, aggregates over the shorter ones in it. #}
+{# The columns of a longer candle: aggregates over the shorter candles in its period. #}
 {% macro rolled_up(candles, candle_count='count(*)') -%}
     {{ first_of(candles, 'trade_open_dollars', is_traded=true) }},
     max({{ candles }}.trade_high_dollars) as trade_high_dollars,
@@ -22,7 +22,7 @@
 {%- endmacro %}
 
 
-{# The value of the first candle, or of the first in which something traded. #}
+{# A column of the first candle of the period, or of the first one in which something traded. #}
 {% macro first_of(candles, column, is_traded=false, direction='asc') -%}
     (
         array_agg({{ candles }}.{{ column }} order by {{ candles }}.end_ts {{ direction }})
@@ -31,15 +31,16 @@
 {%- endmacro %}
 
 
-{# The same of the last one. #}
+{# A column of the last candle of the period, or of the last one in which something traded. #}
 {% macro last_of(candles, column, is_traded=false) -%}
     {{ first_of(candles, column, is_traded, 'desc') }}
 {%- endmacro %}
 
 
 {#
-    The stretch of each market in which longer candles have to be made (again): around the windows of
-    1-minute candles that are new, or everything.
+    For each market, from when until when longer candles have to be made, or made again. In an
+    incremental build that is from the first to the last new window of 1-minute candles, in whole
+    periods; otherwise it is all of the time.
 #}
 {% macro spans_to_roll_up(minutes=none, time_zone=none) -%}
     {%- if has_earlier_rows() -%}
@@ -63,8 +64,8 @@
 
 
 {#
-    A whole table of longer candles: of `candles`, made of those of one minute, or of another table of
-    longer ones.
+    The whole model of a table of longer candles, made from `candles` (from those of one minute) or
+    from another such table.
 #}
 {% macro longer_candles(shorter, minutes=none, time_zone=none) -%}
 {%- set is_of_minutes = shorter == 'candles' -%}
@@ -84,7 +85,7 @@ spans as (
 
 rolled_up as (
 
-    -- one stretch of the primary key for each market, however large the table is
+    -- for each market one stretch of the primary key is read, however large the table is
     select
         spans.market_ticker,
         periods.*,
@@ -109,7 +110,7 @@ select * from rolled_up
 {%- endmacro %}
 
 
-{# A whole view of longer candles, made of those of one minute when it is asked for. #}
+{# The whole model of a view of longer candles, which are made from 1-minute candles whenever it is read. #}
 {% macro longer_candles_on_demand(minutes) -%}
 with
 

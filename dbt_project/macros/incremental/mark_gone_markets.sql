@@ -1,6 +1,6 @@
 {#
-    Marks the markets that the loader found in neither tier any more, and takes the mark from those
-    that came back. Nothing is deleted.
+    Sets gone_at of the markets that the loader no longer found in either tier of the API, and clears
+    it for those that came back. Nothing is deleted.
 #}
 {% macro mark_gone_markets() %}
     {%- if execute and load_relation(api.Relation.create(database=target.database, schema='kalshi_ops', identifier='objects')) is not none -%}

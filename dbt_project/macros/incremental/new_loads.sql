@@ -1,11 +1,11 @@
-{# Whether models are being built, and not parsed, compiled or tested. #}
+{# Whether this is a build (`dbt build` or `dbt run`): models are not only parsed, compiled or tested. #}
 {% macro is_building() -%}
     {{ return(execute and flags.WHICH in ['run', 'build']) }}
 {%- endmacro %}
 
 
-{# The number of this dbt run in kalshi_ops.dbt_runs. #}
-{% macro this_run() %}
+{# The number of this build in kalshi_ops.dbt_runs. #}
+{% macro this_build() %}
     {% set query %}
         select max(run) from kalshi_ops.dbt_runs where invocation_id = '{{ invocation_id }}'
     {% endset %}
@@ -13,8 +13,8 @@
 {% endmacro %}
 
 
-{# The run up to which this model has typed; 0 when everything is to be typed (again). #}
-{% macro typed_run() %}
+{# The number of the build up to which this model has typed; 0 when everything is to be typed (again). #}
+{% macro typed_build() %}
     {% if should_full_refresh() or load_relation(this) is none %}
         {{ return(0) }}
     {% endif %}
@@ -26,21 +26,22 @@
 
 
 {#
-    A condition that holds for rows which this model has not typed yet: those of new loads and, where
-    `child` names the kind of row and `key` its column, those whose parent has come since. Load ids
-    and keys are literals, so that indexes are used and the condition can be pushed down to shards.
+    A condition that holds for landed rows which this model has not typed yet: the rows of new loads.
+    Where `child` names the kind of row (see arrived_children) and `key` its column, it also holds for
+    older rows that had to wait for their parent, which has come since. Load ids and keys are literals,
+    so that Postgres uses the indexes on them.
 #}
 {% macro is_new_load(load_id, child=none, key=none) %}
     {%- if not is_building() -%}
         true
     {%- else -%}
-        {%- set typed = typed_run() -%}
+        {%- set typed = typed_build() -%}
         {%- if typed == 0 -%}
-            {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_run() }})
+            {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_build() }})
         {%- else -%}
             {%- set query -%}
                 select load_id from kalshi_ops.loads
-                where run > {{ typed }} and run <= {{ this_run() }}
+                where run > {{ typed }} and run <= {{ this_build() }}
                 order by load_id
             {%- endset -%}
             {%- set arrived = arrived_children(child, typed) if child else [] -%}
@@ -56,8 +57,9 @@
 
 
 {#
-    A condition that holds for candles whose market is known. Asked once for the windows of new loads;
-    a join would look the market up for each of their candles.
+    A condition that holds for candles whose market is known. The unknown markets are looked up before
+    the model is built, once for each window of the new loads; a join in the model would look up the
+    market for each of their candles.
 #}
 {% macro is_of_known_market(key) %}
     {%- if not is_building() -%}
@@ -82,8 +84,9 @@
 
 
 {#
-    Tickers of the markets with a new answer that is older than one that this model has seen. Asked
-    before the model runs: a join would have it read every raw row to find that there is none.
+    Tickers of the markets of which a new answer is older than one that this model has seen before.
+    They are looked up before the model is built: with a join in it, the model would have to read every
+    landed row, even though there is hardly ever such a market.
 #}
 {% macro markets_with_late_answers() %}
     {%- if not has_earlier_rows() -%}
@@ -105,9 +108,10 @@
 
 
 {#
-    `any (array[...])` of texts, which may be anything that the API sends. JSON's escapes are those of
-    E'...': so a backslash ends no literal, whatever the server's standard_conforming_strings, and
-    what does things to a terminal stands in dbt's log as an escape.
+    `any (array[...])` of texts, which may be anything that the API sends. Each one becomes a literal
+    of the form E'...' with JSON's escapes, which Postgres reads in the same way. So a backslash can't
+    end a literal early, whatever the server's standard_conforming_strings, and control characters,
+    which would change how a terminal behaves, are escaped in dbt's log.
 #}
 {% macro any_of(values) -%}
     any (array[
@@ -122,7 +126,10 @@
 {%- endmacro %}
 
 
-{# Keys of waiting rows whose parent is there, or was when a model before this one took them up. #}
+{#
+    Keys of rows that waited for their parent and need not wait any longer: the parent is there now, or
+    it was there when another model, built before this one, took them up in kalshi_ops.waiting.
+#}
 {% macro arrived_children(child, typed) %}
     {%- set parent = {
         'market': {'table': 'events', 'column': 'event_ticker'},
@@ -142,7 +149,7 @@
 {% endmacro %}
 
 
-{# Keys of parents that something waits for. Not correlated, as they may lie on other nodes. #}
+{# Keys of the parents that are there and that some row waited for. #}
 {% macro arrived_parents(table, column) -%}
     select parents.{{ column }}
     from {{ target.schema }}.{{ table }} as parents
@@ -150,10 +157,13 @@
 {%- endmacro %}
 
 
-{# After a model has typed: whose parent is unknown waits, and who was taken up waits no more. #}
+{#
+    Keeps kalshi_ops.waiting up to date after a model has typed. Rows whose parent has come are noted as
+    taken up by this build; new rows whose parent is unknown are noted as waiting for it.
+#}
 {% macro remember_waiting(waits) %}
     update kalshi_ops.waiting
-    set run = {{ this_run() }}
+    set run = {{ this_build() }}
     where
         child = '{{ waits.child }}'
         and run is null
@@ -178,25 +188,25 @@
 {% endmacro %}
 
 
-{# Remember that this model has typed all loads that this run saw. #}
+{# Remembers that this model has typed all loads that this build or an earlier one saw. #}
 {% macro mark_typed() %}
     insert into kalshi_ops.typed_models (model, run)
-    values ('{{ this.identifier }}', {{ this_run() }})
+    values ('{{ this.identifier }}', {{ this_build() }})
     on conflict (model) do update set run = greatest(typed_models.run, excluded.run)
 {% endmacro %}
 
 
-{# Whether this model's table holds what earlier runs wrote, and this run adds to it. #}
+{# Whether this build adds to what earlier builds wrote into this model's table. #}
 {% macro has_earlier_rows() %}
-    {{ return(is_building() and typed_run() > 0) }}
+    {{ return(is_building() and typed_build() > 0) }}
 {% endmacro %}
 
 
-{# A condition that holds for rows of all loads that this run or an earlier one saw. #}
+{# A condition that holds for landed rows of all loads that this build or an earlier one saw. #}
 {% macro is_typed_load(load_id) -%}
     {%- if not is_building() -%}
         true
     {%- else -%}
-        {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_run() }})
+        {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_build() }})
     {%- endif -%}
 {%- endmacro %}

@@ -1,20 +1,22 @@
 {#
-    Which loads a run types. Schema `kalshi_ops` (pipelines/sql/kalshi_ops.sql) remembers it:
+    Which loads a build types. Schema `kalshi_ops` (pipelines/kalshi_elt/ops/sql/kalshi_ops.sql)
+    remembers it. The columns `run` of these tables hold the number of a build:
 
-        dbt_runs      one row for each dbt run, numbered
-        loads         one row for each finished load, with the run that saw it first
-        typed_models  one row for each incremental model: the run up to which it has typed
-        waiting       one row for each market that waits for its event, and for each market ticker
-                      whose candles wait for it; the run that took them up, NULL until then
+        dbt_runs      one row for each build, numbered
+        loads         one row for each finished load, with the build that saw it first
+        typed_models  one row for each incremental model, with the build up to which it has typed
+        waiting       one row for each market that waits for its event, and one for each ticker whose
+                      candles wait for their market; with the build that took them up, NULL until then
 
-    Load ids are no order to rely on: a load may finish after a younger one. The number of the run
-    that first saw a load is, as registering is serialised by the lock.
+    Load ids can't tell which loads are new, as a load may finish after one with a greater id. The
+    number of the build that saw a load first can: builds register loads one after the other, as each
+    locks the table.
 #}
 
 {#
-    From when on finished loads may be unknown: a day before the newest that is known, as loaders'
-    clocks may differ. All of them would be two million a year with a job of every minute. A literal,
-    so that the index is used.
+    From when on a finished load may be unknown: from a day before the newest that is known, as the
+    clocks of loaders may differ. To compare all loads would take ever longer: a job of every minute
+    makes two million of them a year. The time is a literal, so that Postgres uses the index on it.
 #}
 {% macro finished_of_late() -%}
     {%- if flags.FULL_REFRESH -%}

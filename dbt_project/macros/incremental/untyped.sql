@@ -4,7 +4,7 @@
 {% endmacro %}
 
 
-{# The table of an entity, of the same name in kalshi_raw and kalshi but for candles. #}
+{# The typed table of an entity. The raw table has the same name, but for candles (`candlesticks`). #}
 {% macro table_of(entity) -%}
     {{ return({'series': 'series', 'event': 'events', 'market': 'markets', 'candle': 'candles'}[entity]) }}
 {%- endmacro %}
@@ -17,10 +17,11 @@
 
 
 {#
-    A condition on a staging view that holds for the rows of new loads of which the typed table does
-    not show what they say, or something newer. Staging reads nothing but those: to find rejects by
-    reading everything a second time would double the work of a run. Literals, as a join would be
-    made after reading.
+    A condition on a staging view that is used to find rejects. It holds for those rows of new loads
+    for which the typed table has no row that was fetched at the same time or later. The typed models
+    have read all new rows through staging already, and to read all of them once more would double the
+    work of a build; by this condition staging types only the rows that may be rejects. Their keys are
+    literals, as a join would be made only after staging has typed everything.
 #}
 {% macro is_untyped(entity, child=none) %}
     {%- if not is_building() -%}
@@ -49,8 +50,9 @@
 
 
 {#
-    The same for candles, by window: one of which fewer candles are typed, with its own time of
-    fetching, than it holds. A later answer or a synthetic candle may make the difference, too.
+    The same for candles. It holds for the markets with a new window that holds more candles than are
+    typed with the window's own time of fetching. That need not mean a reject: the candle may be typed
+    from a later answer, or be a synthetic one, which staging leaves out.
 #}
 {% macro is_of_untyped_window() %}
     {%- if not is_building() -%}
@@ -61,7 +63,7 @@
             from kalshi_raw.candlesticks as landed
             where
                 {{ is_new_load('landed._dlt_load_id', 'candle', 'landed.market_ticker') }}
-                -- once for each window: as a column of a join it would be unpacked for each candle
+                -- a subquery counts the candles, as a join would unpack the window for each of them
                 and jsonb_array_length(
                     case when jsonb_typeof(landed.payload) = 'array' then landed.payload else '[]' end
                 ) > (
@@ -81,8 +83,9 @@
 
 
 {#
-    Tickers of the rejects of an entity between whose first and last answer another one has been
-    typed, as one that landed late can be: since when they can't be typed has to be read again.
+    Tickers of those rejects of an entity for which an answer has been typed that was fetched between
+    the reject's first and last answer. An answer that lands late can be such a one. All answers have to
+    be read again then, to find since when the object can't be typed.
 #}
 {% macro reopened_rejects(entity) %}
     {%- if not has_earlier_rows() -%}
@@ -104,7 +107,7 @@
 {% endmacro %}
 
 
-{# Further answers to read for rejects: all of the reopened ones, whatever their load. #}
+{# Further answers to read for rejects, to follow is_untyped(): all answers of the reopened rejects. #}
 {% macro or_is_reopened(entity) %}
     {%- set tickers = reopened_rejects(entity) -%}
     {%- if tickers %}
@@ -114,8 +117,9 @@
 
 
 {#
-    Whether there is a window whose answer is no list of candles, new or rejected before. Asked before
-    the model runs: a join would have it read all landed windows to find that there is none.
+    Whether there is a window, new or rejected before, whose answer is not a list of candles. This is
+    asked before the model is built: with a join in it, the model would have to read all landed windows,
+    even though there is hardly ever such a one.
 #}
 {% macro has_windows_without_a_list() %}
     {%- if not is_building() -%}

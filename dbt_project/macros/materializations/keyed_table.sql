@@ -3,23 +3,26 @@
 
     dbt's own strategies break foreign keys: a full refresh drops the parent's old table and with it
     the children's keys, and delete+insert fires `on delete cascade` (DECISIONS.md, 6). Here the
-    table is made from the model's contract, with its constraints and indexes under their own names,
-    and written by one `insert ... on conflict do update`, or a plain insert where nothing can be in
+    table is made from the model's contract, with its constraints and indexes under their own names.
+    It is written by one `insert ... on conflict do update`, or by a plain insert where no row can be in
     the way. Readers are never blocked.
 
     The model's YAML says:
         constraints         names, keys; a foreign key's `expression` follows its `references` part
         meta.indexes        [{name, columns, method, with, where}]
         meta.written_once   columns that an update leaves alone
-        meta.written_always columns that change with every write and are no difference by themselves
-        meta.never_back     timestamps of which the greatest value stays
-        meta.removed_when   a column of the model's SQL, not of the table: rows to delete by their key
-        meta.pruned_with    raw table whose typed rows may be pruned; what they held stays
-        meta.waits_for      the parent without which rows are left out until it has come
+        meta.written_always columns that change with every write; a row that differs only in them
+                            counts as unchanged
+        meta.never_back     timestamps that an update never sets to an earlier time
+        meta.removed_when   a column of the model's SQL, not of the table: where it is true, the table's
+                            row with that key is deleted
+        meta.pruned_with    raw table from which `prune` may have removed rows that were typed; a full
+                            refresh keeps what was typed from them
+        meta.waits_for      the parent without which rows are left out, until it has come
         meta.partition_by   a timestamp by whose month the table is partitioned, see partitions.sql
         meta.settings       storage parameters, of each partition where there are some
     A row replaces another one with the same key when it differs and was not fetched earlier.
-    A full refresh writes every row again and deletes those that are no longer there.
+    A full refresh writes every row again and deletes the rows that the model no longer gives.
 #}
 {% materialization keyed_table, adapter='postgres' %}
 
@@ -30,7 +33,7 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {#- the column that marks rows to delete is no column of the table -#}
+    {#- the column that marks rows to delete is not a column of the table, so it is left out here -#}
     {%- set checked_sql = sql -%}
     {%- if meta.get('removed_when') -%}
         {%- set checked_sql = 'select ' ~ model['columns'].keys() | join(', ') ~ ' from (' ~ sql ~ ') as model_sql' -%}
@@ -45,17 +48,18 @@
             {% endcall %}
         {%- endfor -%}
         {%- if statements -%}
-            {#- locks on the parent of a foreign key are not held while rows are written -#}
+            {#- a new foreign key locks its parent; this ends the lock before rows are written -#}
             {% do adapter.commit() %}
         {%- endif -%}
     {%- endfor -%}
 
-    {#- compiling these statements costs more than it saves: 14 s of a first build on PostgreSQL 15 -#}
+    {#- JIT compiling these statements costs more than it saves: 14 s of a first build on PostgreSQL 15 -#}
     {%- do run_query('set jit = off') -%}
     {%- set is_all_new = not is_full_refresh and not may_meet_rows(target_relation) -%}
-    {%- set fresh_rows = cluster_rows_aside(target_relation, sql) if is_full_refresh -%}
+    {%- set rows_aside = cluster_rows_aside(target_relation, sql) if is_full_refresh -%}
+    {%- set fresh_rows = rows_aside or fresh_rows_of(sql, is_full_refresh) -%}
     {% call statement('main') %}
-        {{ keyed_table_upsert(target_relation, fresh_rows or fresh_rows_of(sql, is_full_refresh), is_full_refresh, is_all_new) }}
+        {{ keyed_table_upsert(target_relation, fresh_rows, is_full_refresh, is_all_new) }}
     {% endcall %}
     {%- do cluster_drop_rows_aside(target_relation) if is_full_refresh -%}
     {%- if meta.get('waits_for') %}
@@ -78,8 +82,8 @@
 
 
 {#
-    Statements that make what is missing of the table, its columns, constraints and indexes. The
-    catalog is asked first, as even `add column if not exists` locks out readers for a moment.
+    Statements that make what is missing of the table, its columns, constraints and indexes. Postgres's
+    catalog tells what is missing, as even `add column if not exists` locks out readers for a moment.
 #}
 {% macro keyed_table_ddl(relation) %}
     {%- set rendered = adapter.render_raw_columns_constraints(raw_columns=model['columns']) -%}
@@ -130,7 +134,10 @@
 {% endmacro %}
 
 
-{# What there is of a table: names of its columns, of those that are not null, constraints, indexes. #}
+{#
+    What there is of a table, from Postgres's catalog: the names of its columns, of the columns that
+    are not null, of its constraints and its indexes, and its kind (r, or p for partitioned).
+#}
 {% macro keyed_table_catalog(relation) %}
     {%- set query -%}
         select case when attnotnull then 'not null' else 'null' end, attname::text
@@ -180,10 +187,11 @@
 
 
 {#
-    Whether a row of the new windows may be in the table. Where none is, rows are inserted without
-    looking for conflicts, which is a seventh of what typing costs; so only the periods that are asked
-    for once more pay for it. Asked with one look-up a window, and none after the first that meets a
-    row; a build beside this one waits at the lock, and then meets what was written here.
+    Whether the table may hold rows within the new windows already. Where it holds none, rows are
+    inserted without looking for conflicts, which saves a seventh of what typing costs; so only periods
+    that were asked for once more pay for it. It takes one look-up for each window, up to the first
+    window in which there is a row. A second build at the same time waits for the advisory lock, and so
+    finds the rows that this one has written.
 #}
 {% macro may_meet_rows(relation) %}
     {%- set meta = config.get('meta', {}) -%}
@@ -284,7 +292,7 @@
 {% endmacro %}
 
 
-{# Holds for rows whose raw rows can't have been pruned. #}
+{# A condition that holds for rows of the table whose raw rows can't have been pruned. #}
 {% macro and_not_pruned(raw_table) -%}
     {%- if load_relation(api.Relation.create(database=target.database, schema='kalshi_ops', identifier='pruned')) is not none -%}
         {%- set query -%}
@@ -296,8 +304,8 @@
 
 
 {#
-    What an update makes of a column. An older answer changes nothing but what never goes back; a full
-    refresh, which has no is_newer, takes what the raw rows say.
+    The value that an update gives to a column. An answer that was fetched earlier changes only the
+    timestamps that never go back. A full refresh, which has no is_newer, takes what the raw rows say.
 #}
 {% macro keyed_table_update(column, never_back, is_newer) -%}
     {%- if column in config.get('meta', {}).get('written_always', []) -%}

@@ -1,19 +1,20 @@
 {#
     Monthly partitions of a keyed table. The model's meta.partition_by says:
 
-        column      the timestamp; part of the primary key
-        raw_table   raw table whose new rows have to find their partitions
-        first, last columns of that table: rows lie after the one and not after the other
-        ahead       months from now on that are made before they are needed
+        column       the timestamp, which is part of the primary key
+        raw_table    the raw table whose new rows need partitions
+        first, last  columns of the raw table: what is typed from a row has a timestamp after `first`,
+                     and not after `last`
+        ahead        for so many months from now on partitions are made before they are needed
 
-    or `like`, another partitioned model, which has all that are needed.
+    Instead of all these it may say `like` and name another partitioned model, whose months are taken.
 
-    A partition is made aside and attached, which locks out neither readers nor writers; `create
-    table ... partition of` would lock out both.
+    A partition is made as a table by itself and then attached, which locks out neither readers nor
+    writers; `create table ... partition of` would lock out both.
 #}
 
 
-{# First days of the months, ascending, for which there is no partition yet. #}
+{# The first days of the months for which a partition is missing, ascending. #}
 {% macro missing_partitions(relation, partition_by) %}
     {%- set query -%}
         {%- if partition_by.get('like') %}
@@ -57,7 +58,7 @@
 {% endmacro %}
 
 
-{# Statements that make the partitions which new rows, and the months to come, have not yet. #}
+{# Statements that make the partitions that are missing for new rows and for the months to come. #}
 {% macro partitions_ddl(relation) %}
     {%- set partition_by = config.get('meta', {}).get('partition_by') -%}
     {%- set statements = [] -%}

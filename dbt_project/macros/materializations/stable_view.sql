@@ -1,10 +1,10 @@
 {#
     A view that is replaced when its definition changes, and otherwise left alone.
 
-    dbt's own view is made anew in every run: that waits for whoever reads the old one, and drops the
-    views that users have built on it. Here the new definition is made aside, as a temporary view, for
-    Postgres to tell whether it differs. Dependent views are dropped only when a column goes or
-    changes its type, as no view can be replaced then.
+    dbt's own view is made anew in every build: that waits for whoever reads the old one, and drops the
+    views that users have built on it. Here a temporary view is made of the new definition first, and
+    Postgres tells whether it differs from the view that is there. Views that depend on it are dropped
+    only when a column goes or changes its type, as Postgres can't replace a view then.
 #}
 {% materialization stable_view, adapter='postgres' %}
 
@@ -39,7 +39,10 @@
 {% endmaterialization %}
 
 
-{# What a definition changes of a view: `none`, its `definition` alone, or `columns` that are there. #}
+{#
+    What a new definition would change of a view: `none`; `definition`, where `create or replace` does;
+    or `columns`, where a column that is there would go or change its type.
+#}
 {% macro view_change(relation, sql) %}
     {%- set aside = 'pg_temp.' ~ adapter.quote(relation.identifier) -%}
     {%- set query -%}

@@ -1,17 +1,17 @@
 {#
-    A function that returns rows, for what would be too much to store: its cost is that of what is
-    asked for. The model's SQL is its body, the contract's columns are what it returns, and
-    meta.arguments are [{name, data_type, description}]. Replaced only when it differs, as above.
-    Postgres keeps no precision of a function's columns, so the contract has none.
+    A function that returns rows, for what would be too many rows to store: a call costs as much as the
+    rows that it asks for. The model's SQL is its body, the contract's columns are what it returns, and
+    meta.arguments are [{name, data_type, description}]. Like a stable_view it is replaced only when it
+    differs. Postgres does not keep the precision of a function's columns, so the contract leaves it out.
 
-    It acts with the rights of its caller. Being one stable select, it is planned as a part of the
-    query that calls it.
+    It acts with the rights of its caller. As it is one stable select, Postgres plans it as a part of
+    the query that calls it.
 #}
 {% materialization table_function, adapter='postgres' %}
 
     {%- set target_relation = this.incorporate(type='view') -%}
     {%- set aside = 'pg_temp.' ~ adapter.quote(this.identifier) -%}
-    {# a body is kept as text, and a warehouse may be restored into a database of another name #}
+    {# the body is kept as text, so it must not name the database: a backup may be restored into another #}
     {%- set database = this.include(schema=false, identifier=false) ~ '.' -%}
     {%- set body = sql | replace(database, '') -%}
 
@@ -55,7 +55,7 @@
 {%- endmacro %}
 
 
-{# What the function aside changes: `none`, the `body` alone, or the `signature`. #}
+{# What a new function, made under another name, changes: `none`, the `body` alone, or the `signature`. #}
 {% macro function_change(relation, aside) %}
     {%- set query -%}
         select

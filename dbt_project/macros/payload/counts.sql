@@ -5,7 +5,7 @@
         historical  {"volume": "792.32"}
         legacy      {"volume": 792}, later beside "volume_fp"
 
-    Reading never fails: what is no count stays the text it is, for count_problem() to find.
+    Reading never fails: what is not a count stays the text that it is, and count_problem() finds it.
 #}
 {% macro count_text(object, key) -%}
     coalesce(nullif({{ object }} ->> '{{ key }}_fp', ''), nullif({{ object }} ->> '{{ key }}', ''))
@@ -21,11 +21,11 @@
             and jsonb_typeof({{ object }} -> '{{ key }}') is distinct from 'number'
             then null
         when length({{ text }}) > 40 or {{ text }} !~ '^-?\d+(\.\d+)?$'
-            then {{ complaint(object, key, '_fp', path, 'is no count') }}
+            then {{ complaint(object, key, '_fp', path, 'is not a count') }}
         when {{ text }}::numeric < 0
             then {{ complaint(object, key, '_fp', path, 'is negative') }}
         when {{ text }}::numeric >= 1e17
-            then {{ complaint(object, key, '_fp', path, 'is too great a count') }}
+            then {{ complaint(object, key, '_fp', path, 'is too large a count') }}
         when {{ text }} !~ '^-?\d+(\.\d{0,2}0*)?$'
             then {{ complaint(object, key, '_fp', path, 'has more than 2 decimals') }}
         when jsonb_typeof({{ object }} -> '{{ key }}') = 'number'

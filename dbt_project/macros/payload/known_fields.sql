@@ -1,6 +1,7 @@
 {#
-    The fields of Kalshi's objects that are known, typed or left out on purpose; `field_drift` tells
-    others as unknown. A name ending in .* stands for an object whose keys are an open set.
+    The fields of Kalshi's objects that the warehouse knows: they are typed, or left out on purpose.
+    `field_drift` reports all others as unknown. A name that ends in .* stands for all keys of an object
+    that may have any keys.
 #}
 {% macro known_fields(entity) -%}
     {%- set priced = [
@@ -55,8 +56,8 @@
 
 
 {#
-    The fields that Kalshi has given up, with the day (docs/kalshi_api.md, 3.1 and 8): older answers have them,
-    newer ones without them are as they should be. Of candles, in the live tier.
+    The fields that Kalshi has given up, with the day (docs/kalshi_api.md, 3.1 and 8): older answers have
+    them, and newer ones are right without them. For candles this is about the live tier.
 #}
 {% macro removed_fields(entity) -%}
     {%- set fixed_point = '2026-03-12' -%}

@@ -5,9 +5,9 @@
         historical  {"yes_bid": "0.3460"}
         legacy      {"yes_bid": 34}, mostly beside "yes_bid_dollars"
 
-    The key's name tells the tier, the JSON type tells dollars (string) from cents (number). This is
-    the only place that knows it. Reading never fails: what is no price stays the text it is, for
-    price_problem() to find.
+    The key's name tells the tier, and the JSON type tells dollars (string) from cents (number). No
+    other place knows that. Reading never fails: what is not a price stays the text that it is, and
+    price_problem() finds it.
 #}
 {% macro price_text(object, key) -%}
     coalesce(
@@ -27,7 +27,8 @@
 
 {#
     What is wrong with a price that price_text() read; NULL where nothing is. The first condition is
-    the usual form; expressions without counted repetition ({4}) cost a tenth of those with.
+    the usual form, told by a regular expression without counted repetition ({4}), which would cost ten
+    times as much.
 #}
 {% macro price_problem(text, object, key, path='', lowest=0, highest=1, decimals=6) -%}
     case
@@ -37,7 +38,7 @@
             and jsonb_typeof({{ object }} -> '{{ key }}') is distinct from 'number'
             then null
         when length({{ text }}) > 40 or {{ text }} !~ '^-?\d+(\.\d+)?$'
-            then {{ complaint(object, key, '_dollars', path, 'is no price') }}
+            then {{ complaint(object, key, '_dollars', path, 'is not a price') }}
         when {{ text }} !~ '^-?\d+(\.\d{0,{{ decimals }}}0*)?$'
             then {{ complaint(object, key, '_dollars', path, 'has more than ' ~ decimals ~ ' decimals') }}
         when {{ text }}::numeric not between {{ lowest }} and {{ highest }}

@@ -6,8 +6,8 @@
 
 {#
     What is wrong with a time that time_text() read; NULL where nothing is. The first condition is
-    the usual form. The regular expression knows the calendar, as PostgreSQL 15 can't be asked
-    whether a text is a time without failing where it is none.
+    the usual form. The regular expression knows the calendar: a cast would fail where the text is not
+    a time, and PostgreSQL 15 has no function that tells before.
 #}
 {% macro time_problem(text, object, key) -%}
     {%- set year = '(1[6-9]|[2-9][0-9])[0-9][0-9]' -%}
@@ -28,7 +28,7 @@
             then null
         when
             {{ text }} !~ '^{{ day }}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$'
-            then {{ complaint(object, key, '', '', 'is no time') }}
+            then {{ complaint(object, key, '', '', 'is not a valid time') }}
     end
 {%- endmacro %}
 
@@ -40,12 +40,12 @@
         when
             jsonb_typeof({{ object }} -> '{{ key }}') <> 'number'
             or {{ object }} ->> '{{ key }}' !~ '^\d{1,10}$'
-            then {{ complaint(object, key, '', '', 'is no time in Unix seconds') }}
+            then {{ complaint(object, key, '', '', 'is not a time in Unix seconds') }}
     end
 {%- endmacro %}
 
 
-{# What is wrong with a time in Unix seconds, sound by itself, that has to lie in (start, end]. #}
+{# What is wrong with a time in Unix seconds, valid by itself, that has to lie in (start, end]. #}
 {% macro window_problem(object, key, start, end) -%}
     case
         when
@@ -56,7 +56,7 @@
 {%- endmacro %}
 
 
-{# End of a candle's period, also of one that can't be typed; NULL where it has no usable one. #}
+{# The end of a candle's period, even if the candle can't be typed; NULL where it has no usable one. #}
 {% macro end_of_period(candlestick) -%}
     to_timestamp(
         case

@@ -14,7 +14,7 @@
 {% macro type_problem(object, key, type, path='') -%}
     case
         when jsonb_typeof({{ object }} -> '{{ key }}') not in ('{{ type }}', 'null')
-            then {{ complaint(object, key, '', path, 'is no ' ~ type) }}
+            then {{ complaint(object, key, '', path, 'is not ' ~ ('an ' if type[0] in 'aeiou' else 'a ') ~ type) }}
     end
 {%- endmacro %}
 
@@ -24,7 +24,7 @@
     case
         when jsonb_typeof({{ object }} -> '{{ key }}') not in ('number', 'null')
             or {{ object }} ->> '{{ key }}' !~ '^-?\d{1,{{ digits }}}$'
-            then {{ complaint(object, key, '', path, 'is no integer of up to ' ~ digits ~ ' digits') }}
+            then {{ complaint(object, key, '', path, 'is not an integer of up to ' ~ digits ~ ' digits') }}
     end
 {%- endmacro %}
 
@@ -38,7 +38,10 @@
 {%- endmacro %}
 
 
-{# A key as the loader reads it (key_or_none in pipelines/records.py); NULL where there is no usable one. #}
+{#
+    A key as the loader reads it (key_or_none in pipelines/kalshi_elt/kalshi/records.py); NULL where
+    there is no usable one.
+#}
 {% macro key_text(object, key) -%}
     case
         when jsonb_typeof({{ object }} -> '{{ key }}') = 'string' and length({{ object }} ->> '{{ key }}') <= 500
@@ -50,16 +53,16 @@
 {# What is wrong with a key: it must be a text that is not empty. #}
 {% macro key_problem(object, key) -%}
     case
-        when jsonb_typeof({{ object }}) is distinct from 'object' then 'the answer is no object'
+        when jsonb_typeof({{ object }}) is distinct from 'object' then 'the answer is not an object'
         when nullif({{ object }} ->> '{{ key }}', '') is null then '{{ key }} is missing'
-        -- as in pipelines/records.py: an index row holds no more
+        -- as in pipelines/kalshi_elt/kalshi/records.py: an index row has no room for more
         when length({{ object }} ->> '{{ key }}') > 500 then {{ complaint(object, key, '', '', 'is too long for a key') }}
         else {{ type_problem(object, key, 'string') }}
     end
 {%- endmacro %}
 
 
-{# A reason for a reject: the field by its name in this payload, its value, what is wrong with it. #}
+{# What is wrong with a field: its name in this payload, its value (cut to 80 characters), and `what`. #}
 {% macro complaint(object, key, suffix, path, what) -%}
     {%- set suffixed = key ~ suffix -%}
     '{{ path }}' || case when {{ object }} ? '{{ suffixed }}' then '{{ suffixed }}: ' else '{{ key }}: ' end

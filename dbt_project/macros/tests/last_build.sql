@@ -1,8 +1,9 @@
 {#
-    A condition that holds for the rows of the loads that the last run saw first, in a build; in
-    `dbt test` (`make check`) for all that a run has seen. Literals, so that indexes are used.
+    A condition on landed rows for tests. During a build it holds for the rows of those loads that the
+    newest build saw first. In `dbt test` (`make check`) it holds for the rows of all loads that any
+    build has seen. The load ids are literals, so that Postgres uses the index on them.
 #}
-{% macro is_of_last_run(load_id) -%}
+{% macro is_of_last_build(load_id) -%}
     {%- if not is_building() -%}
         {{ load_id }} in (select loads.load_id from kalshi_ops.loads)
     {%- else -%}

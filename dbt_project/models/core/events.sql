@@ -25,7 +25,8 @@ newest_answers as (
 
 last_updates as (
 
-    -- GET /events/{event_ticker} sends a zero time where the list sends the real one (docs/kalshi_api.md, 5.2)
+    -- GET /events/{event_ticker} sends a zero time where the list of events sends the real one
+    -- (docs/kalshi_api.md, 5.2)
     select
         event_ticker,
         max(last_updated_ts) as last_updated_ts

@@ -34,7 +34,8 @@ numbered_windows as (
 
 ),
 
--- all candles would cost as much as typing them, and a field that Kalshi adds is in all of them
+-- to look at all candles would cost as much as to type them, and a field that Kalshi adds is in every
+-- candle
 sampled_windows as (
 
     select * from numbered_windows
@@ -94,7 +95,7 @@ top_fields as (
 
 inner_fields as (
 
-    -- the keys of these differ from one object to the next, and count as one field
+    -- custom_strike and product_metadata have other keys in each object, which count as one field
     select
         top_fields.entity,
         top_fields.tier,
@@ -213,7 +214,7 @@ described as (
     left join removals
         on fields.entity = removals.entity
         and fields.field_path = removals.field_path
-        -- the names that the live tier has given up go on in historical candles
+        -- historical candles still have the names that the live tier has given up
         and (fields.entity <> 'candle' or fields.tier = 'live')
 
 ),

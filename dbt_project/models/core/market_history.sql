@@ -68,8 +68,9 @@ answers as (
 
     union all
 
-    -- an answer that landed after a later one belongs into the past, where states that equalled
-    -- their predecessor have left no row: such markets are made anew from all their answers
+    -- these markets have an answer that landed after one that was fetched later, and so belongs
+    -- between states that are written already; as answers equal to the one before them have left no
+    -- row, the history of such a market is made anew from all of its answers
     select
         market_ticker,
         {{ state | join(',\n        ') }},
@@ -95,7 +96,7 @@ answers as (
 
 distinct_answers as (
 
-    -- raw rows may come twice, see DECISIONS.md, 4
+    -- a raw row may have landed twice (DECISIONS.md, 4)
     select distinct on (market_ticker, valid_from) *
     from answers
     order by market_ticker, valid_from, _dlt_load_id desc

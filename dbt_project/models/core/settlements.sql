@@ -40,7 +40,8 @@ last_open_states as (
 
 first_settled_states as (
 
-    -- right after settlement a market still tells its open interest, later it tells 0 (docs/kalshi_api.md, 5.10)
+    -- right after a market settled its answers still have the open interest, later ones have 0
+    -- (docs/kalshi_api.md, 5.10)
     select distinct on (market_ticker) *
     from market_history
     where
@@ -69,7 +70,7 @@ settlements as (
         settled_markets.result,
         settled_markets.settlement_value_dollars,
         settled_markets.settlement_ts,
-        -- nothing trades after the close, so the settled market tells the last trade and all volume
+        -- nothing trades after the close, so the settled market has the last trade and the whole volume
         settled_markets.last_price_dollars,
         settled_markets.volume_fp,
         case

@@ -34,7 +34,7 @@ counted as (
 
 wilson as (
 
-    -- the interval of a share of n that stays within 0 to 1, also for few
+    -- Wilson's interval of a share, which stays within 0 to 1 even where there are few markets
     select
         *,
         1 + {{ z }} ^ 2 / markets as scale,

@@ -11,7 +11,7 @@ with
 
 candles as not materialized (
 
-    -- each step below reads a stretch of the primary key, not all of the market
+    -- not materialized, so that each step below reads only a stretch of the primary key
     select * from {{ ref('candles') }}
     where market_ticker = candles_filled.ticker
 
@@ -33,7 +33,7 @@ coverage as (
 
 bounds as (
 
-    -- of the running period Kalshi has no candle yet
+    -- Kalshi has no candle yet of a period that has not ended
     select
         greatest(candles_filled.since, markets.open_time) as since,
         least(candles_filled.until, now(), markets.close_time + interval '1 day' + {{ length_of('candles_filled.minutes') }}) as until

@@ -50,7 +50,7 @@ priced_periods as (
 
 periods as (
 
-    -- a total is one of the market's own event alone, where exactly one of its markets can pay
+    -- a total means something only where exactly one of the event's markets can pay
     select
         priced_periods.start_ts,
         priced_periods.end_ts,

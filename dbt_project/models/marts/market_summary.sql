@@ -8,7 +8,7 @@ markets as (
 
 candles as not materialized (
 
-    -- each step looks up what it asks for
+    -- not materialized, so that each step looks up only the rows that it needs
     select * from {{ ref('candles') }}
 
 ),
@@ -31,7 +31,7 @@ joined_to_ends as (
 
 joined_to_newest_ends as (
 
-    -- of candles that end together the shortest
+    -- of candles that end at the same time the shortest is taken
     select
         *,
         greatest(end_1_ts, end_60_ts, end_1440_ts) as candle_end_ts,
@@ -46,7 +46,7 @@ joined_to_newest_ends as (
 
 joined_to_newest_candles as (
 
-    -- one look-up for each market, however many candles there are
+    -- one look-up by the primary key for each market, however many candles there are
     select
         ends.*,
         newest.yes_bid_close_dollars as candle_yes_bid_dollars,
@@ -68,7 +68,7 @@ joined_to_newest_candles as (
 
 newest_prices as (
 
-    -- a candle tells more than the market's own answer only where it is newer
+    -- prices come from the candle only where it is newer than the market's own answer
     select
         market_ticker,
         event_ticker,

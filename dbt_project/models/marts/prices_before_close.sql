@@ -37,7 +37,7 @@ judged_markets as (
 
 settled_markets as (
 
-    -- what was settled and is no longer has rows to be removed
+    -- a market may have been settled before and not be any longer; its rows have to be removed
     select * from judged_markets
     where
         is_settled

@@ -17,7 +17,7 @@ described as (
             when jsonb_typeof(payload) = 'array' then jsonb_array_length(payload)
         end as candle_count,
         case
-            when jsonb_typeof(payload) <> 'array' then 'the answer is no list of candles'
+            when jsonb_typeof(payload) <> 'array' then 'the answer is not a list of candles'
         end as problem,
         payload,
         tier,

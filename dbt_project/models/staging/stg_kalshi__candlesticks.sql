@@ -70,9 +70,9 @@ select
 {% endset %}
 
 {% set problem %}
--- candles come by the million, so the usual form is told for all values at once, by expressions
--- without counted repetition ({4}), which costs ten times as much; only where one has another
--- form is each of them looked at
+-- candles come by the million, so all values are tested for their usual form at once, by regular
+-- expressions without counted repetition ({4}), which would cost ten times as much; only where a
+-- value has another form is each of them looked at by itself
 case
     when
         price_texts ~ '^(?:0\.\d\d\d\d ?|1\.0000 ?)*$'
@@ -102,8 +102,8 @@ end
 {% endset %}
 
 {% set is_real %}
--- a real candle always has its quotes; the synthetic one that include_latest_before_start puts
--- first has none (docs/kalshi_api.md, 2.6, 2.9)
+-- a real candle always has quotes; the synthetic one that include_latest_before_start puts first has
+-- no quotes (docs/kalshi_api.md, 2.6, 2.9) and is left out
 problem is not null
 or checked.yes_bid_close_dollars is not null
 or checked.yes_ask_close_dollars is not null

@@ -32,7 +32,7 @@
     {%- do problems.append(price_problem(key ~ '_dollars', 'payload', key)) -%}
 {%- endfor -%}
 {%- do problems.append(price_problem('notional_value_dollars', 'payload', 'notional_value', highest=100)) -%}
-{#- it was below 0 in a recorded answer -#}
+{#- liquidity was below 0 in a recorded answer -#}
 {%- do problems.append(price_problem('liquidity_dollars', 'payload', 'liquidity', lowest=-1000000000000, highest=1000000000000, decimals=4)) -%}
 {%- for key in counts -%}
     {%- do problems.append(count_problem(key ~ '_fp', 'payload', key)) -%}

@@ -1,4 +1,4 @@
-{# Fails with the constraints of a contract that Postgres does not enforce, by name. #}
+{# Fails with the names of the given constraints that Postgres does not enforce on the table. #}
 {% test enforced_keys(model, constraints) %}
 
 select declared.name

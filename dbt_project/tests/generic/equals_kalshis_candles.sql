@@ -1,7 +1,7 @@
 {#
     Fails with the rolled-up candles that differ from Kalshi's own of the same period, where both are
-    there and all of its minutes were asked for. In a build Kalshi's new candles are looked at, in
-    `dbt test` all.
+    there and all minutes of the period were asked for. A build looks at Kalshi's new candles,
+    `dbt test` at all.
 
     All but the means are compared exactly. Kalshi writes a mean with four decimals, so each of its means,
     of a minute and of a longer period alike, is off the true one by at most 0.00005 where it is rounded,
@@ -36,7 +36,7 @@ inner join {{ ref('coverage') }} as coverage
         and coverage.interval_min = 1
 where
     kalshis.interval_min = {{ interval_min }}
-    and kalshis.fetched_at >= '{{ first_fetch_of_last_run() }}'
+    and kalshis.fetched_at >= '{{ first_fetch_of_last_build() }}'
     and tstzrange(
         {{ period_floor("(kalshis.end_ts - interval '1 microsecond')", minutes=interval_min) if interval_min < 1440
             else period_floor("(kalshis.end_ts - interval '1 microsecond')", time_zone='America/New_York') }},

@@ -1,4 +1,7 @@
-{# Fails with the markets of which not exactly one state is current, or whose states do not meet. #}
+{#
+    Fails with the markets that do not have exactly one current state, or where a state does not end
+    when the next one begins.
+#}
 {% test unbroken_history(model) %}
 
 with

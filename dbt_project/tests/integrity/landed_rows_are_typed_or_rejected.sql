@@ -1,5 +1,5 @@
 {#
-    Fails with what the last loads landed and neither a typed table nor `rejects` shows. Candles are
+    Fails with the rows of the new loads that are neither in a typed table nor in `rejects`. Candles are
     counted by window, and looked at one by one only where the counts differ.
 #}
 with
@@ -11,7 +11,7 @@ landed_objects as (
         series_ticker as object_key,
         fetched_at
     from {{ source('kalshi_raw', 'series') }}
-    where {{ is_of_last_run('_dlt_load_id') }}
+    where {{ is_of_last_build('_dlt_load_id') }}
 
     union all
 
@@ -20,7 +20,7 @@ landed_objects as (
         event_ticker as object_key,
         fetched_at
     from {{ source('kalshi_raw', 'events') }}
-    where {{ is_of_last_run('_dlt_load_id') }}
+    where {{ is_of_last_build('_dlt_load_id') }}
 
     union all
 
@@ -30,7 +30,7 @@ landed_objects as (
         nullif(trim(market_ticker), '') as object_key,
         fetched_at
     from {{ source('kalshi_raw', 'markets') }}
-    where {{ is_of_last_run('_dlt_load_id') }}
+    where {{ is_of_last_build('_dlt_load_id') }}
 
 ),
 
@@ -79,7 +79,7 @@ windows as (
             case when jsonb_typeof(payload) = 'array' then payload else '[]' end
         ) as landed_count
     from {{ source('kalshi_raw', 'candlesticks') }}
-    where {{ is_of_last_run('_dlt_load_id') }}
+    where {{ is_of_last_build('_dlt_load_id') }}
 
 ),
 

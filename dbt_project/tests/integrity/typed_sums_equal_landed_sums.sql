@@ -1,7 +1,7 @@
 {#
-    Fails where volume or open interest, summed over the typed rows, differ from the sums over the
-    answers that those rows show: of all markets of the last loads, and of the candles of 100 of
-    their windows. The sums over the answers are made without staging.
+    Fails where volume or open interest, summed over typed rows, differ from the sums over the answers
+    that those rows show. It sums all markets of the new loads, and the candles of 100 of their windows.
+    The sums over the answers are made without the staging views, to be independent of them.
 #}
 with
 
@@ -14,7 +14,7 @@ landed_markets as (
         {{ count_text('payload', 'open_interest') }} as open_interest
     from {{ source('kalshi_raw', 'markets') }}
     where
-        {{ is_of_last_run('_dlt_load_id') }}
+        {{ is_of_last_build('_dlt_load_id') }}
         and market_ticker is not null
     order by market_ticker, fetched_at desc, _dlt_load_id desc
 
@@ -40,7 +40,7 @@ windows as (
     select *
     from {{ source('kalshi_raw', 'candlesticks') }}
     where
-        {{ is_of_last_run('_dlt_load_id') }}
+        {{ is_of_last_build('_dlt_load_id') }}
         and jsonb_typeof(payload) = 'array'
     order by hashtext(market_ticker), window_start
     limit 100

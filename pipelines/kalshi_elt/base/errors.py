@@ -57,7 +57,7 @@ class BadRequestError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """The API knows nothing under that ticker (404)."""
+    """The API has nothing of that name (404)."""
 
 
 def first_line(error: BaseException) -> str:

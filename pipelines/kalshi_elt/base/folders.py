@@ -1,4 +1,4 @@
-"""Folders that are ours alone: an export, a site."""
+"""Folders that one command fills and keeps up to date: an export, a site."""
 
 import fcntl
 import os
@@ -13,15 +13,16 @@ from kalshi_elt.base.errors import BusyError, UsageError
 def hold_folder(
     path: Path, *, thing: str, manifest: str, is_leftover: Callable[[str], bool], busy: str
 ) -> Iterator[None]:
-    """The folder of a `thing`, made unless it is there, for this process alone.
+    """Keep the folder of a `thing` ("an export") for this process alone until the block ends.
 
-    Its manifest tells it from others; `is_leftover` tells, by their names, the entries that a kill
-    leaves before there is one. Raises UsageError when it holds something else, BusyError, which
-    says `busy`, when another process holds it.
+    The folder is made when it is not there. One of ours has a file `manifest` in it; before that is
+    written, a killed process leaves nothing but entries whose names `is_leftover` accepts. Raises
+    UsageError when the folder has other things in it, BusyError, with the text `busy`, when another
+    process holds it.
     """
     if _is_foreign(path, manifest, is_leftover):
         raise UsageError(
-            f"--to {path}: the folder is not empty and holds no {thing}; choose another one"
+            f"--to {path}: the folder is not empty and is not {thing}; choose another one"
         )
     path.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDONLY)

@@ -12,9 +12,11 @@ Result = TypeVar("Result")
 def in_parallel(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """`function` of each item, in the order in which the results come.
+    """Call `function` with each item on `workers` threads; yields results as they become ready.
 
-    No more than one item a worker is called ahead of the reader: answers are megabytes.
+    The next item is taken only when a result is, so at most `workers` results wait in memory:
+    results are answers of the API, which may be several megabytes each. An exception of `function`
+    is raised in the place of its result.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(workers) as pool:
@@ -29,7 +31,7 @@ def in_parallel(
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    """`items` in tuples of `size`, the last one shorter. (Python 3.12 has its own.)"""
+    """`items` in tuples of `size`, the last one shorter (itertools has it from Python 3.12 on)."""
     iterator = iter(items)
     while batch := tuple(islice(iterator, size)):
         yield batch

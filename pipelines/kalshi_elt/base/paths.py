@@ -13,14 +13,16 @@ LONGEST_NAME = 100
 """Characters of a file's name without its suffix."""
 
 PLAIN_NAME = re.compile(r"(?!(?:CON|PRN|AUX|NUL|COM\d|LPT\d)(?:\.|$))[A-Z0-9][A-Z0-9.-]{0,79}")
-"""Tickers that are names of files as they are, on every system: Windows keeps some for devices."""
+"""Tickers that can be names of files as they are, on every system. Windows does not allow those of
+its devices, such as CON and NUL."""
 
 
 def file_name(ticker: str) -> str:
-    """A file's name for a ticker, without suffix, unique even where case makes no difference.
+    """A file's name for a ticker, without suffix; no two tickers share one, even on a disk that
+    takes capitals and small letters for the same.
 
-    Most tickers are their own name. Others get a hash; it follows an underscore, which no plain
-    name has.
+    Most tickers are their own name. Any other is made readable and gets a hash behind an
+    underscore, so it can't be the name of another ticker: plain names have no underscore.
     """
     if PLAIN_NAME.fullmatch(ticker):
         return ticker

@@ -1,4 +1,4 @@
-"""What was asked for and could not be had: said one line each, and stops nothing else."""
+"""What was asked for and could not be had. Each is told in a line, and the load goes on without."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Problem:
     is_final: bool = False
     """Nothing more can be asked for: the load ends here."""
     missing: str | None = None
-    """The market that an answer left out, as one of another tier is."""
+    """Ticker of the market that an answer left out, as it does with markets of the other tier."""
 
     def __str__(self) -> str:
         """One harmless line, whatever a ticker has in it."""
@@ -23,7 +23,7 @@ class Problem:
 
 
 def shown_problems(problems: Sequence[object]) -> list[str]:
-    """The first problems, one line each, and how many more there are."""
+    """The first MOST_PROBLEMS, a line each, and a line that says how many more there are."""
     lines = [str(problem) for problem in problems[:MOST_PROBLEMS]]
     if len(problems) > MOST_PROBLEMS:
         lines.append(f"{len(problems) - MOST_PROBLEMS:,} more; the next load tries all again")

@@ -21,13 +21,13 @@ def _is_harmless(character: str) -> bool:
 
 
 def count(number: int, noun: str) -> str:
-    """`1 event`, `2 events`; series are the same in both."""
+    """A number with its noun: `1 event`, `2 events`, and `2 series`, which has no other plural."""
     plural = noun if number == 1 or noun.endswith("s") else noun + "s"
     return f"{number:,} {plural}"
 
 
 def size(number: int) -> str:
-    """Bytes for people: `1.2 GB`."""
+    """A number of bytes for people: `1.2 GB`; a kB has 1,000."""
     amount = float(number)
     for unit in ("bytes", "kB", "MB"):
         if amount < 1000:
@@ -41,7 +41,7 @@ URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s/]+@")
 
 
 def redacted(text: str, *secrets: str) -> str:
-    """A text for eyes of others: without passwords in URLs, and without the given secrets."""
+    """A text that others may see: passwords in URLs, and the given secrets, are replaced by ***."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     return URL_PASSWORD.sub(r"\1:***@", text)

@@ -5,6 +5,7 @@ its period *ends* after `since` and not after `until`, so adjoining ranges share
 """
 
 import re
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -34,6 +35,11 @@ class TimeRange:
     def goes_on(self) -> bool:
         """Whether each market goes on where it ended."""
         return self.since is None and not self.is_life
+
+
+def now() -> float:
+    """Unix seconds. The one clock that commands go by, which tests move."""
+    return time.time()
 
 
 def parse_range(since: str | None, until: str | None, now: float) -> TimeRange:
@@ -76,7 +82,7 @@ def parse_moment(name: str, text: str, now: float) -> int:
     except (ValueError, OverflowError):
         also = ", `open`" if name == "since" else ""
         raise UsageError(
-            f"--{name} {text!r} is no time: give an ISO date or time (2026-11-22, "
+            f"--{name} {text!r} is not a valid time: give an ISO date or time (2026-11-22, "
             f"2026-11-22T14:30Z), or how long ago (90m, 24h, 7d){also}"
         ) from None
     return seconds
@@ -86,7 +92,7 @@ def parse_duration(name: str, text: str) -> int:
     """Seconds of `90s`, `4m`, `1h`, `1d`. Raises UsageError, naming the option `name`."""
     found = DURATION.fullmatch(text.strip().lower())
     if not found or int(found[1]) == 0:
-        raise UsageError(f"--{name} {text!r} is no duration: give one such as 90s, 4m, 1h")
+        raise UsageError(f"--{name} {text!r} is not a valid duration: give one such as 90s, 4m, 1h")
     return int(found[1]) * {"s": 1, **SECONDS}[found[2]]
 
 

@@ -24,11 +24,6 @@ KILLED = "killed"
 
 PACKAGES = ("kalshi-elt", "dlt", "dbt-core", "dbt-postgres")
 
-SELECTION = (
-    *("events", "markets", "series", "categories", "status", "min_volume", "multivariate"),
-    *("intervals", "since", "until", "candles", "again", "budget"),
-)
-
 LANDED = ("series", "events", "markets", "windows", "candles")
 
 MOST_RUNS = 10
@@ -119,7 +114,7 @@ def begin(connection: Connection, settings: LoadSettings) -> Job:
         )
         cursor.execute(
             "insert into kalshi_ops.runs (versions, selection) values (%s, %s) returning run_id",
-            [Json(_versions(connection)), Json(_selection(settings))],
+            [Json(_versions(connection)), Json(settings.recorded())],
         )
         (run_id,) = cursor.fetchone() or (0,)
     return Job(run_id)
@@ -157,7 +152,3 @@ def _versions(connection: Connection) -> dict[str, Any]:
         "postgres": f"{postgres // 10_000}.{postgres % 10_000}",
         "warehouse": VERSION,
     }
-
-
-def _selection(settings: LoadSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in SELECTION}

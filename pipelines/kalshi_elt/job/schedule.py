@@ -136,10 +136,10 @@ def default_scheduler() -> str:
 
 
 def render(scheduler: str, schedule: Schedule) -> dict[str, str]:
-    """The scheduler's files, filled in, by their names. Raises UsageError when it is none of ours
+    """The scheduler's files, filled in, by their names. Raises UsageError when there is no such one
     or can't keep the interval."""
     if scheduler not in FILES:
-        raise UsageError(f"--for {scheduler} is none of {', '.join(FILES)}")
+        raise UsageError(f"--for {scheduler} is not one of {', '.join(FILES)}")
     values = VALUES[scheduler]
     filled = dict(zip(values(DEFAULT), values(schedule), strict=True))
     templates = {name: _template(name) for name in FILES[scheduler]}
@@ -320,11 +320,13 @@ def _user(name: str) -> str:
     if name in ("root", "0"):
         raise UsageError(f"--user {name}: a run needs no root; name another user")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}", name):
-        raise UsageError(f"--user {name!r} is no user's name: as in --user {USER}")
+        raise UsageError(f"--user {name!r} is not a valid user name: give one as in --user {USER}")
     return name
 
 
 def _image(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9./:@_-]*", name):
-        raise UsageError(f"--image {name!r} is no image: as in --image {IMAGE}")
+        raise UsageError(
+            f"--image {name!r} is not a valid image name: give one as in --image {IMAGE}"
+        )
     return name

@@ -1,4 +1,4 @@
-"""Talking to Kalshi's public REST API: paced, retried, and answered for what an answer means."""
+"""Client of Kalshi's public REST API: paces requests, retries, and says what a failure means."""
 
 import math
 import threading
@@ -36,10 +36,10 @@ FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
 
 SLOWEST = 0.05
-"""Least share of the pace that refusals leave."""
+"""Share of the wanted pace that remains, however many requests are refused."""
 
 STEP = 0.02
-"""Share of the pace that an answer brings back: fifty answers undo all refusals."""
+"""Share of the wanted pace that each answer brings back: fifty answers undo all refusals."""
 
 
 class RetryableError(ApiError):
@@ -104,8 +104,8 @@ class Pace:
 
 
 READ_BYTES = 1 << 20
-"""Answers are read in pieces of so many bytes. Measured: requests' own 10 kB cost a fifth of the
-loader's time with candles."""
+"""Answers are read in pieces of so many bytes. Measured: in pieces of 10 kB, as the library reads
+by itself, reading took a fifth of the loader's time with candles."""
 
 
 class KalshiApi:
@@ -221,7 +221,8 @@ class KalshiApi:
     def _send(self, path: str, params: Params, seconds: float) -> requests.Response:
         session, prepared = self._session()
         request = prepared.copy()
-        # a list's commas stay as they are: escaped, a hundred tickers cost more than the rest
+        # the commas between tickers are left as they are: to escape those of a hundred tickers
+        # takes more processor time than all else that is done to make a request
         request.url = f"{str(prepared.url).removesuffix('/')}{path}?{urlencode(params, safe=',')}"
         return session.send(
             request,
@@ -231,14 +232,18 @@ class KalshiApi:
         )
 
     def _session(self) -> tuple[requests.Session, requests.PreparedRequest]:
-        """A session for each thread, as they keep connections open but are not made to be shared;
-        and the request that all of its requests are copies of, which halves what they cost."""
+        """This thread's session, and a prepared request of which each of its requests is a copy.
+
+        A session keeps connections open, but is not made to be shared between threads. Copying a
+        prepared request takes half the processor time of preparing each one.
+        """
         if not hasattr(self._threads, "session"):
             session = requests.Session()
             # without it titles may come in the language of the machine (docs/kalshi_api.md, 1)
             session.headers["Accept-Language"] = "en"
-            # proxies and certificates of the environment are read once, not for each request
-            # (a third of its cost), and what is in ~/.netrc is never sent
+            # proxies and certificates of the environment are read once here: the library reads
+            # them for each request, a third of the processor time that it takes. Without
+            # `trust_env` it sends no password from ~/.netrc either
             settings = session.merge_environment_settings(self.base_url, {}, None, None, None)
             session.proxies, session.verify = settings["proxies"], settings["verify"]
             session.trust_env = False
@@ -250,7 +255,8 @@ class KalshiApi:
     def _failure(
         self, path: str, error: requests.RequestException, seconds: float
     ) -> tuple[str, ApiError]:
-        """What a request without a whole answer means, in two words and as an error."""
+        """What it means that a request got no whole answer: its outcome (as in `outcomes`), and
+        the error to raise."""
         cause = _cause(error)
         if _is_unreachable(error):
             return "unreachable", UnreachableError(f"{self.base_url} can't be reached ({cause})")
@@ -263,7 +269,7 @@ class KalshiApi:
         )
 
     def _refusal(self, path: str, response: requests.Response) -> ApiError:
-        """What another status than 200 means."""
+        """The error for an answer with another status than 200."""
         status = response.status_code
         message = f"GET {path}: {status} {_reason(response)}"
         if status == 404:
@@ -283,6 +289,7 @@ def _decoded(body: bytes, answer: type[Answer]) -> Answer:
     try:
         return msgspec.json.decode(body, type=answer)
     except RecursionError:
+        # objects nested deeper than it reads, which no answer of Kalshi's is
         return msgspec.json.decode(flatten(body), type=answer)
 
 
@@ -291,11 +298,11 @@ MAY_PASS = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
 )
-"""Errors of a connection; the others are errors of the address."""
+"""Errors of a connection, after which a retry may help; all others mean a wrong address."""
 
 
 def _is_unreachable(error: requests.RequestException) -> bool:
-    """Whether no connection came about, as against one that broke."""
+    """Whether no connection came about, unlike one that broke after it had."""
     if isinstance(error, requests.ConnectTimeout):
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
@@ -340,7 +347,7 @@ _backoff = wait_random_exponential(multiplier=FIRST_BACKOFF_SECONDS, max=LONGEST
 
 
 def _cause(error: requests.RequestException) -> str:
-    """The innermost reason of a requests error: the outer ones repeat URL and object addresses."""
+    """The innermost reason of an error: the outer ones only repeat the URL and Python objects."""
     inner: BaseException = error
     while True:
         reason = getattr(inner, "reason", None) or inner.__cause__ or inner.__context__

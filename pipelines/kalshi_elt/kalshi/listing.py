@@ -1,4 +1,4 @@
-"""Which listing requests a selection takes: the cheapest that hold everything it names."""
+"""Which listing requests a selection takes: the fewest that have everything it names in them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +17,8 @@ from kalshi_elt.kalshi.records import HISTORICAL, Listing, MarketFound, SeriesRo
 from kalshi_elt.kalshi.selection import Selection
 
 SERIES_ONE_BY_ONE = 50
-"""Beyond so many series it is cheaper to read all open events: 56 pages (docs/kalshi_api.md, 7)."""
+"""For more series than this it takes fewer requests to list all open events of the exchange, 56
+pages (docs/kalshi_api.md, 7), than at least one page for each series."""
 
 EVENT_FILTERS = frozenset({"unopened", "open", "closed", "settled"})
 """The statuses by which /events can filter (docs/kalshi_api.md, 2.1)."""
@@ -30,7 +31,8 @@ def list_selection(
 ) -> Iterator[Outcome]:
     """Every event that the selection names, with its markets; an event may come more than once.
 
-    A named market comes as a listing of its own, without its event.
+    A named market comes as a listing of its own, without its event. `category_series` are the
+    series of the selected categories.
     """
     if selection.events:
         yield from guarded("events", fetch_named_events(api, selection.events))
@@ -62,7 +64,8 @@ def _series(api: KalshiApi, selection: Selection, series: list[str]) -> Iterator
 def _everything(
     api: KalshiApi, selection: Selection, series: frozenset[str] | None
 ) -> Iterator[Outcome]:
-    """The whole exchange, or those of its events that belong to `series`."""
+    """All events of the exchange, or, if `series` are given, those of its events that are
+    theirs."""
 
     def is_meant(outcome: Outcome) -> bool:
         return series is None or isinstance(outcome, Problem) or outcome.series_ticker in series
@@ -79,7 +82,8 @@ def _everything(
 
 
 def _status_queries(selection: Selection) -> list[dict[str, str]]:
-    """One listing for each status that /events can filter by, or one of all where that is less."""
+    """The filters of the listings to ask for: one for each selected status, or a single one without
+    a filter where /events can't filter by a selected status, or all that it can are selected."""
     if selection.statuses <= EVENT_FILTERS and len(selection.statuses) < len(EVENT_FILTERS):
         return [{"status": status} for status in sorted(selection.statuses)]
     return [{}]
@@ -88,7 +92,7 @@ def _status_queries(selection: Selection) -> list[dict[str, str]]:
 def _listed(
     api: KalshiApi, params: dict[str, str], endpoint: str = EVENTS_ENDPOINT
 ) -> Iterator[Outcome]:
-    """A listing of events; one that breaks off does not end the others."""
+    """A listing of events. When it fails, that is a Problem, and the other listings go on."""
     return guarded(_name("events", params), list_events(api, params, endpoint=endpoint))
 
 
@@ -97,7 +101,8 @@ def _name(what: str, params: dict[str, str]) -> str:
 
 
 def _historical(api: KalshiApi, params: dict[str, str]) -> Iterator[Outcome]:
-    """Archived markets. Their events stay in the live tier and land besides."""
+    """Markets of the historical tier, each as a listing without its event: events are in the live
+    tier alone, and the crawl asks for those that it has not seen."""
     archived = list_markets(api, params, tier=HISTORICAL)
     for found in guarded(_name("archived markets", params), archived):
         yield found if isinstance(found, Problem) else Listing(None, None, (found,))
@@ -122,6 +127,7 @@ def _named_markets(api: KalshiApi, tickers: tuple[str, ...]) -> Iterator[Outcome
 def _only_missing(
     api: KalshiApi, tickers: tuple[str, ...], missing: set[str]
 ) -> Iterator[MarketFound | Problem]:
-    """The historical tier's answer for what the live one did not know."""
+    """What the historical tier has of the markets that the live one did not. `missing` is read only
+    when the first of them is asked for: by then the live tier's answers have been taken out."""
     left = [ticker for ticker in tickers if ticker in missing]
     yield from fetch_named_markets(api, left, tier=HISTORICAL)

@@ -23,8 +23,8 @@ class Origin(msgspec.Struct, frozen=True):
     endpoint: str
     """Path of the request, with placeholders: `/events/{event_ticker}`."""
     tier: str
-    """`live` or `historical`: the same key means different things in each (docs/kalshi_api.md,
-    2.12)."""
+    """`live` or `historical`: the same key of a payload means different things in each
+    (docs/kalshi_api.md, 2.12)."""
     fetched_at: datetime
     """When the answer had arrived, UTC."""
 
@@ -47,7 +47,10 @@ class MarketRow(msgspec.Struct, frozen=True):
 
 
 class WindowRow(msgspec.Struct, frozen=True):
-    """One market's candles of one requested window (window_start, window_end]; may be none."""
+    """One market's candles of one requested window (window_start, window_end].
+
+    A window without candles is a row too: it shows that they were asked for.
+    """
 
     market_ticker: str
     interval_min: int
@@ -60,7 +63,8 @@ class WindowRow(msgspec.Struct, frozen=True):
     @property
     def candles(self) -> int:
         """How many candles the payload holds, without decoding it."""
-        # without its quotes, which are everywhere: a third quicker to look for
+        # each candle has this key once. Looked for without the quotes around it, as quotes are so
+        # frequent that they make the search a third slower
         return self.payload.count(b"end_period_ts")
 
 
@@ -73,7 +77,8 @@ class SeriesRow(msgspec.Struct, frozen=True):
 
 
 class Market(msgspec.Struct, frozen=True):
-    """What selecting and planning need to know of a market. Unix seconds; None where not said."""
+    """What selecting and planning need to know of a market. Times are Unix seconds; None is what
+    the object does not say."""
 
     ticker: str
     event_ticker: str | None
@@ -82,6 +87,7 @@ class Market(msgspec.Struct, frozen=True):
     closed: int | None
     settled: int | None
     volume: Decimal
+    """Contracts; 0 where the object does not say."""
     is_multivariate: bool
 
     @property
@@ -118,7 +124,8 @@ class MarketObject(msgspec.Struct):
     mve_collection_ticker: Any = None
 
     def market(self) -> Market | None:
-        """None where the object has no usable ticker: nothing can be asked for it."""
+        """The market; None when the object has no usable ticker, without which no candles can be
+        asked for."""
         ticker = key_or_none(self.ticker)
         if ticker is None:
             return None
@@ -135,7 +142,7 @@ class MarketObject(msgspec.Struct):
 
 
 def _decimal(value: Any) -> Decimal:
-    """A count for comparing; 0 for what is none. Never stored."""
+    """A number to compare with, never stored; 0 for whatever is not a finite number."""
     try:
         number = Decimal(str(value))
     except InvalidOperation:
@@ -144,11 +151,13 @@ def _decimal(value: Any) -> Decimal:
 
 
 LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
-"""The last one of year 9999, which Python's times end with; west of UTC that year ends later."""
+"""The last second of year 9999 in UTC, with which Python's times end. A time in a zone west of UTC
+may be a few hours later than that."""
 
 
 def unix_seconds(value: Any) -> int | None:
-    """Unix seconds of an RFC 3339 text; None for anything else and for the zero time (year 1)."""
+    """Unix seconds of an RFC 3339 text; None for anything else, and for year 1, by which Kalshi
+    says that there is no time."""
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -159,17 +168,18 @@ def unix_seconds(value: Any) -> int | None:
 
 
 def text_or_none(value: Any) -> str | None:
-    """A text; None where the payload has none there."""
+    """The value if it is a text that is not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 
 LONGEST_KEY = 500
-"""Characters. Kalshi's tickers have up to 57 (docs/kalshi_api.md, 2.4), an index row of Postgres
-2,700 bytes."""
+"""Characters of a key. Kalshi's tickers have up to 57 (docs/kalshi_api.md, 2.4); Postgres refuses a
+row of an index beyond 2,700 bytes, and a character may take 4."""
 
 
 def key_or_none(value: Any) -> str | None:
-    """A key column's text; None where the payload has no usable key there."""
+    """The value if it can be a key: a text, neither empty nor longer than LONGEST_KEY; else
+    None."""
     key = text_or_none(value)
     return key if key is None or len(key) <= LONGEST_KEY else None
 
@@ -180,7 +190,7 @@ class MarketFound:
 
     row: MarketRow
     market: Market | None
-    """None where the object has no ticker: it lands, but nothing can be asked for it."""
+    """None when the object has no usable ticker: it lands, but no candles can be asked for it."""
 
     @property
     def tier(self) -> str:
@@ -189,8 +199,9 @@ class MarketFound:
 
 @dataclass(frozen=True)
 class Listing:
-    """An event, or None where only its markets were asked for, with markets of it."""
+    """An event with markets of it."""
 
     event: EventRow | None
+    """None when its markets alone were asked for."""
     series_ticker: str | None
     markets: tuple[MarketFound | Problem, ...]

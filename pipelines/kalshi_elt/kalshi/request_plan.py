@@ -1,4 +1,4 @@
-"""Which candle requests to send: as few as the API's caps allow. No I/O in here.
+"""Which candle requests to send: as few as the API's caps allow. Nothing is read or written here.
 
 Times are Unix seconds; a window is (start, end], by the end of a candle's period.
 """
@@ -19,29 +19,34 @@ MAX_TICKERS = 100
 """The most markets in one batch request (docs/kalshi_api.md, 2.6)."""
 
 LONGEST_LISTED = 75
-"""Characters of a ticker, as an address spells it, that may share a list with others: 100 of them
-and the commas make 7.8 kB, servers take 8. Kalshi's have up to 57 (docs/kalshi_api.md, 2.4)."""
+"""Characters of a ticker, escaped as in an address, that may be asked for in a list with others:
+100 of them with their commas make 7.6 kB, and servers take addresses of 8 kB. Kalshi's own tickers
+have up to 57 characters (docs/kalshi_api.md, 2.4)."""
 
 MAX_PERIODS = 10_000
-"""The most tickers times requested periods in one batch request, whatever comes back (2.6)."""
+"""The most that the number of tickers times the number of requested periods may be in one batch
+request, however few candles there are (docs/kalshi_api.md, 2.6)."""
 
 MAX_SINGLE_PERIODS = 5_000
-"""The most requested periods in one request for one market (2.7, 2.12)."""
+"""The most requested periods in one request for one market (docs/kalshi_api.md, 2.7, 2.12)."""
 
 NEARLY = 0.97
-"""How much of the best way's filling is enough for a way with longer windows. They are fewer rows:
-a day of 100 markets takes 1 % more requests and 40 % of the rows."""
+"""A way of packing is good enough when it fills its requests to this share of what the best way
+does. Among the good ones that with the longest windows is taken, as it lands fewer rows: for a day
+of 100 markets 1 % more requests bring 40 % of the rows."""
 
 MOST_SLICES = 20
-"""Beyond so many slices of time a last one that is not full costs less than 5 %."""
+"""The most slices of time that are tried. With 20 of them a last one that is not full wastes less
+than 1/20, 5 %, so more slices can't do much better."""
 
 
 @dataclass(frozen=True)
 class Window:
     """One market's wanted stretch (start, end], and how far a request may reach beyond it.
 
-    Before a market opens and after it closes there is nothing to ask for and nothing covered, so
-    asking there costs no more and lets markets share requests. Elsewhere the bounds are the same.
+    Before a market opens and after it closes there are no candles and nothing counts as covered, so
+    a request may reach into that time (to `earliest` or `latest`), which lets markets with
+    different lives share requests. Where it may not, `earliest` is `start` and `latest` is `end`.
     """
 
     ticker: str
@@ -64,13 +69,17 @@ class CandleRequest:
 
 
 def fits_a_list(ticker: str) -> bool:
-    """Whether a ticker can be asked for in a comma list: one with a comma would ask for others,
-    and one that is too long would cost all that are asked for with it."""
+    """Whether a ticker can be asked for in a list with commas. One that has a comma itself would
+    ask for others; one that is too long would have the whole request refused."""
     return "," not in ticker and len(quote(ticker, safe="")) <= LONGEST_LISTED
 
 
 def plan_requests(windows: Iterable[Window], interval_min: int) -> list[CandleRequest]:
-    """Requests that cover every window once, within the caps."""
+    """Requests that cover every window once, within the caps.
+
+    Windows of the live tier share requests where their tickers fit a list; all others are asked
+    for one market at a time.
+    """
     shared: list[Window] = []
     alone: list[Window] = []
     for window in windows:
@@ -82,8 +91,9 @@ def plan_requests(windows: Iterable[Window], interval_min: int) -> list[CandleRe
 
 
 def _clusters(windows: list[Window], interval_min: int) -> Iterator[list[CandleRequest]]:
-    """Windows that end (almost) together are packed together."""
-    # half of the shortest full slice: aligning an end never costs a request of its own
+    """The requests of each group of windows that end at nearly the same time."""
+    # half of the shortest full slice (100 markets share 10,000 periods, 100 each): to have windows
+    # end together is never so much more to ask for that it takes a request of its own
     tolerance = MAX_PERIODS // MAX_TICKERS // 2 * interval_min * MINUTE
     queue = deque(sorted(windows, key=lambda window: (-window.end, window.ticker)))
     while queue:
@@ -100,7 +110,11 @@ def _clusters(windows: list[Window], interval_min: int) -> Iterator[list[CandleR
 
 
 def _pack(cluster: list[Window], end: int, interval_min: int) -> list[CandleRequest]:
-    """Group by group, longest first, each group in the size that fills its requests best."""
+    """The requests of windows that all reach to `end`, sorted by their starts.
+
+    The longest windows come first. As many of them as fill their requests best make a group, then
+    the same is done with the rest.
+    """
     requests: list[CandleRequest] = []
     begin = 0
     while begin < len(cluster):
@@ -113,7 +127,8 @@ def _pack(cluster: list[Window], end: int, interval_min: int) -> list[CandleRequ
             sum(_periods(window, end, interval_min) for window in group) / len(sent)
             for group, sent in ways
         ]
-        # the smallest group comes first: its windows are the longest
+        # ways are in the order of their groups' sizes, and the smallest group has the longest
+        # windows
         group, sent = next(
             way for way, full in zip(ways, fill, strict=True) if full >= NEARLY * max(fill)
         )
@@ -123,7 +138,8 @@ def _pack(cluster: list[Window], end: int, interval_min: int) -> list[CandleRequ
 
 
 def _group_sizes(longest: Window, end: int, interval_min: int) -> list[int]:
-    """How many markets may share requests, for each number of slices that the longest takes."""
+    """How many markets may share requests so that the longest window takes 1, 2, 3, ... slices of
+    time: each number of slices that is worth a try gives a size, in ascending order."""
     periods = _periods(longest, end, interval_min)
     slices = range(1, min(MOST_SLICES, periods) + 1)
     sizes = {min(MAX_TICKERS, max(1, MAX_PERIODS // ceil(periods / number))) for number in slices}
@@ -135,7 +151,8 @@ def _periods(window: Window, end: int, interval_min: int) -> int:
 
 
 def _sweep(group: list[Window], end: int, interval_min: int) -> Iterator[CandleRequest]:
-    """Slices of time from the end back; a market leaves when its window's start is reached."""
+    """Requests for one slice of time after the other, from the end back. A market is left out of
+    them once its window's start is reached, so the others get longer slices."""
     active = group
     while active:
         reach = MAX_PERIODS // len(active) * interval_min * MINUTE
@@ -150,7 +167,8 @@ def _sweep(group: list[Window], end: int, interval_min: int) -> Iterator[CandleR
 
 
 def _single_requests(windows: Iterable[Window], interval_min: int) -> Iterator[CandleRequest]:
-    """One market a request: the historical tier takes no more, nor a ticker that fits no list."""
+    """Requests for one market each: the historical tier takes no lists, and some tickers fit
+    none."""
     reach = MAX_SINGLE_PERIODS * interval_min * MINUTE
     for window in windows:
         for start in range(window.start, window.end, reach):
@@ -159,7 +177,7 @@ def _single_requests(windows: Iterable[Window], interval_min: int) -> Iterator[C
 
 
 def retry_in_historical(request: CandleRequest, tickers: Iterable[str]) -> list[CandleRequest]:
-    """The same window for markets that turned out not to be in the live tier."""
+    """The same window, asked of the historical tier, for markets that the live tier left out."""
     windows = [
         Window(ticker, request.start, request.end, request.start, request.end, HISTORICAL)
         for ticker in tickers

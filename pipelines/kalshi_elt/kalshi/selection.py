@@ -12,26 +12,25 @@ STATUSES: dict[str, frozenset[str]] = {
     "closed": frozenset({"closed", "determined", "disputed", "amended"}),
     "settled": SETTLED,
 }
-"""Kalshi's status filters and the statuses that answers bear (docs/kalshi_api.md, 4)."""
+"""The words by which Kalshi filters by status, each with the statuses that market objects then have
+(docs/kalshi_api.md, 4)."""
 
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Events, markets, series and categories add up; status and volume narrow them down.
-
-    With nothing named it is the whole exchange.
-    """
+    """What a load is about: all of the named events, markets, series and categories together, or,
+    with none named, the whole exchange; of these, the markets that statuses and volume leave."""
 
     events: tuple[str, ...] = ()
     markets: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     statuses: frozenset[str] = frozenset({"open"})
-    """Of STATUSES; they narrow series, categories and the exchange, never what is named itself
-    unless `narrows_named` says so."""
+    """Keys of STATUSES. They narrow series, categories and the exchange."""
     narrows_named: bool = False
+    """Whether the statuses narrow events and markets that are named themselves, too."""
     min_volume: Decimal = Decimal(0)
     multivariate: bool = False
 
@@ -41,7 +40,8 @@ class Selection:
 
     @property
     def follows(self) -> bool:
-        """Whether markets that left the listing are looked up: not in a load of settled ones."""
+        """Whether markets that are no longer in a listing are looked up one by one, to see their
+        last state. Every load does, but one that was told statuses without `open` among them."""
         return "open" in self.statuses or not self.narrows_named
 
     @property

@@ -16,7 +16,7 @@ from kalshi_elt.kalshi.endpoints import (
 from kalshi_elt.kalshi.records import HISTORICAL, LIVE, MarketInTier, WindowRow
 from kalshi_elt.kalshi.request_plan import CandleRequest, plan_requests, retry_in_historical
 from kalshi_elt.load.context import LoadContext
-from kalshi_elt.load.landing.source import kalshi_source
+from kalshi_elt.load.landing.source import raw_rows_source
 from kalshi_elt.load.progress import Reporter
 from kalshi_elt.ops import coverage, objects
 from kalshi_elt.ops.objects import Scope
@@ -34,7 +34,7 @@ def plan(context: LoadContext, chosen: Iterable[MarketInTier], scope: Scope) -> 
         markets += [(market, LIVE) for market in unfinished if market.ticker not in known]
     markets = _in_their_tiers(context, markets)
     requests: list[CandleRequest] = []
-    for interval in context.settings.intervals or []:
+    for interval in context.settings.intervals:
         windows = coverage.gaps(
             context.connection,
             coverage.lives(markets, context.wanted, interval),
@@ -68,7 +68,7 @@ def land_package(
     """Land the requests' windows as one package."""
     rows = _rows(context, requests, reporter)
     try:
-        context.lander.land(kalshi_source(candlesticks=rows))
+        context.lander.land(raw_rows_source(candlesticks=rows))
     except RefusedError as error:
         context.summary.note(Problem("a package of candles", str(error)))
 

@@ -23,7 +23,7 @@ from kalshi_elt.kalshi.records import (
     SeriesRow,
 )
 from kalshi_elt.load.context import LoadContext
-from kalshi_elt.load.landing.source import kalshi_source
+from kalshi_elt.load.landing.source import raw_rows_source
 from kalshi_elt.ops import objects
 from kalshi_elt.ops.objects import Scope
 
@@ -165,7 +165,7 @@ class Crawl:
         if changed_events or changed_markets:
             try:
                 self._context.lander.land(
-                    kalshi_source(events=changed_events, markets=changed_markets)
+                    raw_rows_source(events=changed_events, markets=changed_markets)
                 )
             except RefusedError as error:
                 self._summary.note(Problem("a package of events and markets", str(error)))
@@ -220,7 +220,7 @@ class Crawl:
         if not rows:
             return
         try:
-            self._context.lander.land(kalshi_source(series=rows))
+            self._context.lander.land(raw_rows_source(series=rows))
         except RefusedError as error:
             self._summary.note(Problem("a package of series", str(error)))
             return

@@ -1,93 +1,254 @@
-"""What a load is asked to do: from the command line, the environment or `.dlt/config.toml`.
+"""The settings of a load and of a run, each declared once: type, default, meaning, section.
 
-dlt resolves the settings, in its own order: an argument, the environment
-(`SOURCES__KALSHI__RATE=5`), `.dlt/config.toml` under `[sources.kalshi]`, the default here.
+What follows from a declaration: the argument of `kalshi-elt load` and `run`, what dlt reads from
+the environment and from `.dlt/config.toml` (`load/configuration.py`), its check, what a run's
+record keeps, and, by `make settings`, its lines in `.dlt/config.toml` and in `docs/settings.md`.
+
+dlt is not imported here, for it takes 2 s and each command's arguments need this module.
 """
 
 import math
-import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from dlt.common.configuration import configspec, resolve_configuration
-from dlt.common.configuration.exceptions import ConfigurationException
-from dlt.common.configuration.specs import BaseConfiguration
-
-from kalshi_elt.base.environment import environment
-from kalshi_elt.base.errors import UsageError, first_line
+from kalshi_elt.base.errors import UsageError
 from kalshi_elt.base.times import parse_duration
 from kalshi_elt.kalshi.selection import ALL, STATUSES, Selection
+from kalshi_elt.load.setting import (
+    Section,
+    Setting,
+    above_zero,
+    address,
+    each_of,
+    names,
+    one_of,
+    secret_address,
+    settings_of,
+    zero_or_more,
+)
 
-SECTIONS = ("sources", "kalshi")
-INTERVALS = (1, 60, 1440)
 API_URL = "https://external-api.kalshi.com/trade-api/v2"
-NAMES = ("events", "markets", "series", "categories")
-"""The settings that name what to load."""
-
-SHORT = ("api_url", "on_failure", "on_success")
-"""Settings that have a short environment variable too: KALSHI_API_URL and so on."""
-
-LOG_FORMATS = ("text", "json")
+INTERVALS = (1, 60, 1440)
 
 LEAST_BUDGET = 20
 """Seconds. A run with nothing new takes 6 (docs/performance.md)."""
 
+NAMES = ("events", "markets", "series", "categories")
+"""The settings that name what to load."""
 
-@configspec
-class LoadSettings(BaseConfiguration):
-    """Settings of a load, as written by the user; `timerange` gives the times their meaning."""
+SELECTING = frozenset({*NAMES, "status", "min_volume"})
 
-    events: list[str] | None = None
-    """Tickers of the events to load."""
-    markets: list[str] | None = None
-    """Tickers of the markets to load."""
-    series: list[str] | None = None
-    """Tickers of the series to load."""
-    categories: list[str] | None = None
-    """Categories to load, in Kalshi's spelling."""
-    status: list[str] | None = None
-    """Which markets: unopened, open, paused, closed, settled, all. Default: all of what is named
-    as an event or a market, the open ones of a series, a category or the exchange."""
-    min_volume: float = 0.0
-    """Least number of contracts traded so far."""
-    multivariate: bool = False
-    """Whether multivariate (combo) markets are loaded; they are most of the exchange."""
-    candles: bool = True
-    """False: listings alone."""
-    intervals: list[int] | None = None
-    """Candle lengths in minutes: 1, 60, 1440. Default: 1."""
-    since: str | None = None
-    until: str | None = None
-    again: bool = False
-    """Ask once more for what is covered."""
-    api_url: str = API_URL
-    rate: float = 8.0
-    """Requests a second. Kalshi's advice for callers without a key is 5 to 10 (docs/kalshi_api.md,
-    6)."""
-    workers: int = 4
-    """Requests under way at once."""
-    attempts: int = 6
-    """How often one request is tried in all."""
-    timeout: float = 30.0
-    """Seconds to wait for an answer's next bytes."""
-    requests_per_package: int = 50
-    """Candle requests that land together, at least."""
-    seconds_per_package: float = 10.0
-    """How long a package of candles is fetched, at least: what a kill can cost."""
-    wait: bool = False
-    """Wait for another load on the warehouse to end, instead of giving up."""
-    dry_run: bool = False
-    """Print the plan, land nothing."""
-    log_format: str = "text"
-    """Progress as text or as json lines."""
-    budget: str | None = None
-    """How long a run may take (4m): it ends in good order before, and the next one goes on."""
-    on_failure: str | None = None
-    """Where a failed run is told of, an http(s) URL. It may be a secret: it is never shown."""
-    on_success: str | None = None
-    """Where a run that succeeded is told of, as a sign of life."""
+WHAT = Section(
+    "What to load",
+    "events, markets, series and categories add up; with none of them it is the whole exchange",
+    is_recorded=True,
+)
+CANDLES = Section("Candles", is_recorded=True)
+ASKING = Section("Asking Kalshi")
+LANDING = Section("Landing and progress")
+RUN = Section(
+    "A run",
+    "of `kalshi-elt run` alone. The URLs may be secrets: better in .dlt/secrets.toml, or in "
+    "KALSHI_ON_FAILURE and KALSHI_ON_SUCCESS",
+)
+SECTIONS = (WHAT, CANDLES, ASKING, LANDING, RUN)
+
+
+def _budget(label: str, value: str) -> str:
+    if parse_duration(label.removeprefix("--"), value) < LEAST_BUDGET:
+        raise UsageError(f"{label} {value} is too short: give {LEAST_BUDGET} s or more")
+    return value
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """Settings of a load, as written by the user; `base.times` gives the times their meaning."""
+
+    events: Annotated[
+        tuple[str, ...],
+        Setting(
+            "events to load, by ticker", WHAT, "--event", shipped=("KXPRESPERSON-28",), check=names
+        ),
+    ] = ()
+    markets: Annotated[
+        tuple[str, ...], Setting("markets to load, by ticker", WHAT, "--market", check=names)
+    ] = ()
+    series: Annotated[
+        tuple[str, ...],
+        Setting("all events of a series, by its ticker", WHAT, "--series", check=names),
+    ] = ()
+    categories: Annotated[
+        tuple[str, ...],
+        Setting(
+            "all series of a category, in Kalshi's spelling, such as Politics",
+            WHAT,
+            "--category",
+            check=names,
+        ),
+    ] = ()
+    status: Annotated[
+        tuple[str, ...],
+        Setting(
+            "which markets: unopened, open, paused, closed, settled or all",
+            WHAT,
+            "--status",
+            unset="all markets that are named or of a named event, the open ones of all else",
+            example=("open",),
+            check=each_of((*STATUSES, ALL)),
+        ),
+    ] = ()
+    min_volume: Annotated[
+        float,
+        Setting(
+            "the least volume of a market, in contracts",
+            WHAT,
+            "--min-volume",
+            placeholder="CONTRACTS",
+            check=zero_or_more,
+        ),
+    ] = 0.0
+    multivariate: Annotated[
+        bool,
+        Setting(
+            "multivariate (KXMVE) markets too, which are most of the exchange",
+            WHAT,
+            "--multivariate",
+        ),
+    ] = False
+
+    candles: Annotated[
+        bool,
+        Setting(
+            "false: listings alone",
+            CANDLES,
+            "--no-candles",
+            option_text="land listings alone, no candles",
+        ),
+    ] = True
+    intervals: Annotated[
+        tuple[int, ...],
+        Setting(
+            "lengths of candles in minutes: 1, 60 or 1440",
+            CANDLES,
+            "--interval",
+            placeholder="MINUTES",
+            check=each_of(INTERVALS, "Kalshi's: choose 1, 60 or 1440"),
+        ),
+    ] = (1,)
+    since: Annotated[
+        str | None,
+        Setting(
+            "an ISO date or time, how long ago (24h, 7d), or `open`: when each market opened",
+            CANDLES,
+            "--since",
+            placeholder="TIME",
+            unset="where a market's candles ended, 24 hours back for a new one",
+            example="24h",
+        ),
+    ] = None
+    until: Annotated[
+        str | None,
+        Setting(
+            "an ISO date or time, or how long ago",
+            CANDLES,
+            "--until",
+            placeholder="TIME",
+            unset="now",
+            example="2026-11-22T14:30Z",
+        ),
+    ] = None
+    again: Annotated[bool, Setting("ask once more for what is covered", CANDLES, "--again")] = False
+
+    api_url: Annotated[
+        str,
+        Setting(
+            "the API's address; KALSHI_API_URL goes before",
+            ASKING,
+            variable="KALSHI_API_URL",
+            check=address,
+        ),
+    ] = API_URL
+    # Kalshi's advice for callers without a key is 5 to 10 (docs/kalshi_api.md, 6)
+    rate: Annotated[float, Setting("requests a second", ASKING, "--rate", check=above_zero)] = 8.0
+    workers: Annotated[int, Setting("requests at once", ASKING, "--workers", check=above_zero)] = 4
+    attempts: Annotated[
+        int, Setting("how often a request is tried in all", ASKING, check=above_zero)
+    ] = 6
+    timeout: Annotated[
+        float, Setting("seconds without a byte before a try is given up", ASKING, check=above_zero)
+    ] = 30.0
+
+    requests_per_package: Annotated[
+        int, Setting("candle requests that land together, at least", LANDING, check=above_zero)
+    ] = 50
+    seconds_per_package: Annotated[
+        float,
+        Setting(
+            "how long a package of candles is fetched, at least; a kill costs one",
+            LANDING,
+            check=zero_or_more,
+        ),
+    ] = 10.0
+    wait: Annotated[
+        bool, Setting("wait for another load on the same warehouse to end", LANDING, "--wait")
+    ] = False
+    dry_run: Annotated[
+        bool,
+        Setting("print the plan, land nothing", LANDING, "--dry-run", only="load", has_line=False),
+    ] = False
+    log_format: Annotated[
+        str,
+        Setting(
+            "progress and summary as text, or as json, a line each",
+            LANDING,
+            "--log-format",
+            placeholder="FORMAT",
+            check=one_of(("text", "json")),
+        ),
+    ] = "text"
+
+    budget: Annotated[
+        str | None,
+        Setting(
+            "end in good order before so long (90s, 4m); the next run goes on",
+            RUN,
+            "--budget",
+            only="run",
+            placeholder="DURATION",
+            unset="no limit",
+            example="4m",
+            is_recorded=True,
+            check=_budget,
+        ),
+    ] = None
+    on_failure: Annotated[
+        str | None,
+        Setting(
+            'a URL that is told of a failed run, by a POST of {"text": ...}',
+            RUN,
+            "--on-failure",
+            only="run",
+            placeholder="URL",
+            example="https://...",
+            variable="KALSHI_ON_FAILURE",
+            check=secret_address,
+        ),
+    ] = None
+    on_success: Annotated[
+        str | None,
+        Setting(
+            "a URL that is told of each run that succeeded, in the same way",
+            RUN,
+            "--on-success",
+            only="run",
+            placeholder="URL",
+            example="https://...",
+            variable="KALSHI_ON_SUCCESS",
+            check=secret_address,
+        ),
+    ] = None
 
     @property
     def budget_seconds(self) -> float:
@@ -95,84 +256,38 @@ class LoadSettings(BaseConfiguration):
 
     def selection(self) -> Selection:
         """What the settings name and narrow down."""
-        statuses = set(self.status or ["open"])
+        statuses = set(self.status or ("open",))
         return Selection(
-            events=tuple(self.events or ()),
-            markets=tuple(self.markets or ()),
-            series=tuple(self.series or ()),
-            categories=tuple(self.categories or ()),
+            events=self.events,
+            markets=self.markets,
+            series=self.series,
+            categories=self.categories,
             statuses=frozenset(STATUSES if ALL in statuses else statuses),
             narrows_named=bool(self.status),
             min_volume=Decimal(str(self.min_volume)),
             multivariate=self.multivariate,
         )
 
-
-def load_settings(arguments: Mapping[str, Any]) -> LoadSettings:
-    """The settings in force, checked. Raises UsageError, naming the setting, on a wrong one."""
-    explicit = {name: value for name, value in arguments.items() if value is not None}
-    for name in SHORT:
-        if value := os.environ.get(f"KALSHI_{name.upper()}"):
-            explicit.setdefault(name, value)
-    # who selects by arguments means those alone, not the file's besides
-    if explicit.keys() & {*NAMES, "status", "min_volume"}:
-        explicit = {name: [] for name in NAMES} | explicit
-    try:
-        # dlt also reads variables without their section: RATE or STATUS of another program
-        strays = {name.upper() for name in LoadSettings.get_resolvable_fields()}
-        with environment({}, without=strays):
-            settings = resolve_configuration(
-                LoadSettings(), sections=SECTIONS, explicit_value=explicit or None
-            )
-    except ConfigurationException as error:
-        raise UsageError(f"settings ([sources.kalshi]): {first_line(error)}") from error
-    for name in NAMES:
-        setattr(settings, name, _tickers(name, getattr(settings, name) or []))
-    settings.status = list(dict.fromkeys(settings.status or []))
-    settings.intervals = list(dict.fromkeys(settings.intervals or [1]))
-    _check(settings)
-    settings.api_url = settings.api_url.rstrip("/")
-    return settings
+    def recorded(self) -> dict[str, Any]:
+        """What a run's record keeps of them."""
+        return {one.name: getattr(self, one.name) for one in RECORDED}
 
 
-def _tickers(name: str, given: list[object]) -> list[str]:
-    """Each ticker once, without blanks around it."""
-    tickers = [ticker.strip() if isinstance(ticker, str) else "" for ticker in given]
-    if not all(tickers):
-        raise UsageError(f"setting {name} names nothing: as in --event KXPRESPERSON-28")
-    return list(dict.fromkeys(tickers))
+SETTINGS = settings_of(LoadSettings)
+RECORDED = tuple(one for one in SETTINGS if one.is_recorded or one.section.is_recorded)
 
 
-def _check(settings: LoadSettings) -> None:
-    for status in settings.status or []:
-        if status not in (*STATUSES, ALL):
-            raise UsageError(f"--status {status} is none of {', '.join(STATUSES)}, {ALL}")
-    for interval in settings.intervals or []:
-        if interval not in INTERVALS:
-            raise UsageError(f"--interval {interval} is none of Kalshi's: choose 1, 60 or 1440")
-    if not _is_address(settings.api_url):
-        raise UsageError(
-            f"KALSHI_API_URL {settings.api_url!r} is no address: it begins with https://"
-        )
-    for name in ("rate", "attempts", "timeout", "workers", "requests_per_package"):
-        if not 0 < getattr(settings, name) < math.inf:
-            raise UsageError(f"setting {name} must be more than 0, and finite")
-    if not 0 <= settings.seconds_per_package < math.inf:
-        raise UsageError("setting seconds_per_package must be 0 or more, and finite")
-    if not 0 <= settings.min_volume < math.inf:
-        raise UsageError("--min-volume must not be below 0")
-    if settings.log_format not in LOG_FORMATS:
-        raise UsageError(f"--log-format {settings.log_format} is none of text, json")
-    if settings.budget_seconds < LEAST_BUDGET:
-        raise UsageError(f"--budget {settings.budget} is too short: give {LEAST_BUDGET} s or more")
-    for name in ("on_failure", "on_success"):
-        if (url := getattr(settings, name)) and not _is_address(url):
-            raise UsageError(f"setting {name} is no address: it begins with https://")
+def settings_of_command(command: str) -> tuple[Setting, ...]:
+    """The settings that a command has an argument for."""
+    return tuple(one for one in SETTINGS if one.option and one.only in (None, command))
 
 
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+def checked(values: Mapping[str, Any]) -> LoadSettings:
+    """The settings, from those that are given: None and an empty list are not.
+
+    Raises UsageError, naming the setting, on a wrong one.
+    """
+    given = [one for one in SETTINGS if values.get(one.name) not in (None, [], ())]
+    # each check returns what its field holds, which the type checker can't see
+    tidy: dict[str, Any] = {one.name: one.checked(values[one.name]) for one in given}
+    return LoadSettings(**tidy)

@@ -1,8 +1,9 @@
-"""What was asked for, from what landed: one subtraction gives the work left to do.
+"""Which stretches of candles are wanted, which are covered, and so which are still to be asked for.
 
-Incremental run, backfill, restart after a crash and gap report are all wanted minus covered
-(design: DECISIONS.md, 13). A window counts once its load has finished, up to SETTLE before it was
-fetched: the last periods of an answer may still change, so the next load asks for them once more.
+An incremental load, a backfill, a restart after a crash and the report of gaps all come from one
+subtraction, wanted minus covered (DECISIONS.md, 13). The window of a landed answer counts as
+covered once its load has finished, but only up to LATE_CORRECTIONS before the answer was fetched:
+its last candles may still change, so the next load asks for them once more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,37 +19,41 @@ from kalshi_elt.warehouse.names import RAW_SCHEMA
 
 DAY_MINUTES = 1440
 
-SETTLE = 5 * MINUTE
-"""Seconds after which a candle is final. Answers may be 15 s old, and candles can change near the
-edge for a while (docs/kalshi_api.md, 1); nobody measured how long, so this errs on the long
-side."""
+LATE_CORRECTIONS = 5 * MINUTE
+"""How many seconds after its end a candle may still change. Kalshi's answers may be 15 s old, and
+the newest candles are corrected for a while (docs/kalshi_api.md, 1). How long was never measured,
+so this is rather too long than too short."""
 
 PAGE = 5_000
+"""Markets whose gaps are looked up together."""
 
 SLACK_PERIODS = 500
-"""How far a request may reach beyond a market's life. Measured on 300 markets that closed at random
-times within a day: 172 requests with 100 periods, 68 with 500, no better with more."""
+"""How many periods a request may reach beyond a market's life, so that markets with different lives
+can share requests. Measured on 300 markets that closed at random times within a day: 172 requests
+with 100 periods, 68 with 500, and no fewer with more."""
 
 
 @dataclass(frozen=True)
 class Life:
-    """A market's part of the range asked for; `start` None: go on where it ended."""
+    """The part of the wanted range in which a market can have candles. Unix seconds."""
 
     market: Market
     tier: str
     start: int | None
+    """None: go on where the last load's range ended."""
     end: int
 
 
 def count_finished_loads(connection: Connection) -> None:
-    """Count the windows of every finished load that is not counted yet."""
+    """Add the windows of every finished load that is not counted yet to kalshi_ops.coverage."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "select coalesce(max(finished_at) - interval '1 day', '-infinity')::text "
             "from kalshi_ops.covered_loads"
         )
-        # of late: a job of every minute has two million loads a year. A literal, so that the index
-        # is used; a day, as loaders' clocks may differ
+        # Not all loads are looked at, as a job of every minute adds two million a year, but those
+        # that finished up to a day before the newest counted one: clocks of loaders may differ. The
+        # time is put into the query as a literal, so that the index is used.
         (of_late,) = cursor.fetchone() or ("-infinity",)
         cursor.execute(
             f"""
@@ -63,13 +68,14 @@ def count_finished_loads(connection: Connection) -> None:
             [of_late],
         )
         new_loads = [load_id for (load_id,) in cursor.fetchall()]
-        cursor.execute(COUNT_WINDOWS, {"new_loads": new_loads, "settle": SETTLE})
+        cursor.execute(COUNT_WINDOWS, {"new_loads": new_loads, "late": LATE_CORRECTIONS})
 
 
 def lives(
     markets: Iterable[tuple[Market, str]], wanted: TimeRange, interval_min: int
 ) -> list[Life]:
-    """Each market's part of `wanted`: no candle ends before it opens or long after it closes."""
+    """Each market's part of `wanted`: no candle ends before the market opens, or later than the
+    period in which it closes. Markets without such a part are left out."""
     found = []
     for market, tier in markets:
         last = _last_end(market, interval_min)
@@ -89,8 +95,10 @@ def gaps(
 ) -> list[Window]:
     """The windows that are wanted of each life and not covered.
 
-    A life without a start begins where what was wanted of the market ended, or 24 h before its end
-    for a new one, and takes up what is missing before. With `record` it is remembered as wanted.
+    A life without a start begins where what was wanted of the market before has ended, and all of
+    that which is still missing is wanted again; a new market begins 24 h before the life's end.
+    With `again` what is covered is asked for, too. With `record` what is wanted is remembered, so
+    that it counts as a gap until it lands.
     """
     return [
         window
@@ -149,10 +157,11 @@ select
 from (
     select
         *,
-        -- whole minutes, so that markets fetched one after the other share an edge
+        -- cut to whole minutes: markets whose answers came seconds apart are then covered up to
+        -- the same moment, and can share requests the next time
         least(
             window_end,
-            date_trunc('minute', fetched_at, 'UTC') - %(settle)s * interval '1 second'
+            date_trunc('minute', fetched_at, 'UTC') - %(late)s * interval '1 second'
         ) as window_end_for_good
     from {RAW_SCHEMA}.candlesticks
     where _dlt_load_id = any (%(new_loads)s)
@@ -170,7 +179,8 @@ select market_ticker, wanted, covered
 from kalshi_ops.coverage
 where interval_min = %s and market_ticker in (select market_ticker from asked)
 """
-"""What is known of the asked markets, beside them: on a cluster it comes from all nodes at once."""
+"""Copies what is known of the asked markets to a temporary table beside them. On a cluster this one
+query goes to all nodes at once."""
 
 ASK = """
 update asked
@@ -192,7 +202,8 @@ from (
 ) as starts
 where starts.market_ticker = asked.market_ticker
 """
-"""What is wanted of each market: the range, or all that ever was wanted and what came since."""
+"""Notes what is wanted of each market: the range that was asked for or, where the load goes on, all
+that ever was wanted and what has come since."""
 
 RECORD = """
 insert into kalshi_ops.coverage as known (market_ticker, interval_min, wanted)
@@ -218,10 +229,10 @@ order by 1, 2
 
 
 def _last_end(market: Market, interval_min: int) -> int | None:
-    """Where a market's candles end; None while it has no close.
+    """Where a market's candles end, in Unix seconds; None while it is not known when it closes.
 
-    The period in which it closes ends up to one interval later (docs/kalshi_api.md, 2.9), and the
-    day on which the clocks go back has 25 hours.
+    The period in which it closes ends up to one interval later (docs/kalshi_api.md, 2.9). A day may
+    have 25 hours, when the clocks go back.
     """
     if market.closed is None:
         return None
@@ -230,13 +241,15 @@ def _last_end(market: Market, interval_min: int) -> int | None:
 
 
 def _first_start(life: Life) -> int:
-    """Where a market that was never asked for begins."""
+    """Where to begin with a market that was never asked for: a day before the end, or its opening
+    if that is later."""
     look_back = life.end - DEFAULT_LOOK_BACK
     return look_back if life.market.opened is None else max(look_back, life.market.opened)
 
 
 def _window(life: Life, start: int, end: int, interval_min: int) -> Window:
-    """A gap, and how far beyond the market's life a request may reach without asking twice."""
+    """A gap as a window to ask for. Where the gap begins at the market's opening, or ends with its
+    last period, a request may reach beyond: nothing there is ever asked for again."""
     margin = SLACK_PERIODS * interval_min * MINUTE
     is_at_open = life.market.opened is not None and start == life.market.opened
     is_at_close = end == life.end == _last_end(life.market, interval_min)

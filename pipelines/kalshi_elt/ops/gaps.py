@@ -11,8 +11,10 @@ GAPS = """
 (coverage.wanted - coverage.covered)
 * tstzmultirange(tstzrange(null, to_timestamp(extract(epoch from upper(coverage.wanted)) - 600)))
 """
-"""What is missing of a row of kalshi_ops.coverage: the last ten minutes are asked for once more by
-design, so they are no gap yet. Of immutable functions: each node unnests its own."""
+"""What is missing of a row of kalshi_ops.coverage. The last ten minutes of what was wanted are left
+out: a load does not count its last five as covered (coverage.py), so they are always missing until
+the next one. Only immutable functions are used, as Citus then runs it on the nodes, each for its
+own rows."""
 
 
 COVERAGE = f"""
@@ -71,7 +73,8 @@ left join missing
     on totals.interval_min = missing.interval_min
 order by totals.interval_min
 """
-"""Counted where the rows are; of those with a gap alone the market is looked up."""
+"""Rows of kalshi_ops.coverage are counted on the nodes that have them. Only for those with a gap
+the market is looked up in kalshi_ops.objects, which is on the coordinator alone."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,19 @@ class Coverage:
     interval_min: int
     markets: int
     since: datetime | None
+    """Where the earliest covered stretch begins; None while nothing is covered."""
     until: datetime | None
+    """Where the latest covered stretch ends."""
     markets_with_gaps: int
     gaps: int
     gap_minutes: int
 
 
 def count_gaps(connection: Connection) -> int:
-    """How many stretches were wanted and are not covered."""
+    """How many stretches of candles were wanted and are not covered."""
     return sum(one.gaps for one in read_coverage(connection))
 
 
 def read_coverage(connection: Connection) -> list[Coverage]:
-    """One for each interval that was ever asked for."""
+    """The coverage of each interval that was ever asked for, the shortest interval first."""
     return [Coverage(*row) for row in select(connection, COVERAGE)]

@@ -1,4 +1,4 @@
-"""The lock that one job holds, and forgetting what kalshi_ops remembers of raw rows."""
+"""The lock that keeps jobs on one warehouse apart, and forgetting what is known of raw rows."""
 
 import time
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from kalshi_elt.warehouse.connection import Warehouse
 from kalshi_elt.warehouse.names import LOADER, LOADER_ROLE
 
 LOCK = (0x6B616C73, 0x68690001)
-"""Key of the advisory lock, two integers: "kals" and "hi" with a 1."""
+"""Key of the advisory lock, two integers: the letters "kals", and "hi" followed by the number 1."""
 
 SECONDS_BETWEEN_TRIES = 0.5
 
 LEFT_BEHIND_SECONDS = 20.0
-"""Longest wait for what a killed load left running in the server."""
+"""Longest wait for statements of a killed load to end in the server."""
 
 LEFT_BEHIND = """
 from pg_stat_activity
@@ -29,7 +29,8 @@ where
     and usename = session_user
     and pid <> pg_backend_pid()
 """
-"""Connections of loaders that are dead: the one that lives, which asks, has opened none yet."""
+"""Connections through which dlt landed for loads that are dead. The living load, which asks, holds
+the lock and has not opened such a connection yet, so none of these is its own."""
 
 
 @contextmanager
@@ -40,11 +41,12 @@ def hold_lock(
     any_version: bool = False,
     role: str | None = LOADER_ROLE,
 ) -> Iterator[Connection]:
-    """The connection of the one job that may run on a warehouse, committing by statement.
+    """Hold the warehouse's lock, which only one job can, and give the connection that holds it.
 
-    Raises BusyError when another one holds the lock, unless `wait`, and WarehouseError when the
-    warehouse is of another version, unless `any_version`. The lock goes with the connection, so a
-    killed job leaves none. `role`: as whom to act, where there are roles (`kalshi-elt grant`).
+    Each statement on it commits. The lock ends with the connection, so a killed job leaves none.
+    `role` is the one to act as, where there are roles (`kalshi-elt grant`). Raises BusyError when
+    another job holds the lock, unless `wait`, and WarehouseError when the warehouse is of another
+    version, unless `any_version`.
     """
     acting = warehouse.acting_as(role) if role else warehouse
     with acting.connect(autocommit=True) as connection:
@@ -55,15 +57,19 @@ def hold_lock(
                 prepare(connection, str(warehouse))
             yield connection
         finally:
-            # closing frees it too, but only when the server comes round to it
+            # closing the connection frees the lock, too, but some moments later, when the server
+            # notices: the next job would find it held
             with suppress(psycopg2.Error), connection.cursor() as cursor:
                 cursor.execute("select pg_advisory_unlock(%s, %s)", LOCK)
 
 
 @contextmanager
 def at_rest(warehouse: Warehouse) -> Iterator[None]:
-    """No job begins in the block, and none is under way, where the warehouse is distributed: a
-    snapshot holds for the coordinator alone. On plain Postgres a snapshot is all that is needed."""
+    """On a distributed warehouse, wait until no job is under way, and let none begin in the block.
+
+    Whoever reads one moment of a warehouse takes a snapshot. On plain Postgres that is enough; on a
+    cluster it holds for the coordinator alone, so nobody may write meanwhile.
+    """
     with warehouse.connect(autocommit=True) as connection:
         if not is_distributed(connection):
             yield
@@ -77,7 +83,8 @@ def at_rest(warehouse: Warehouse) -> Iterator[None]:
 
 
 def forget(connection: Connection) -> None:
-    """Forget what was seen and covered: without the raw rows it would be wrong."""
+    """Forget what was seen and covered. For when the raw rows are gone: what they held would
+    otherwise never be asked for again."""
     with connection.cursor() as cursor:
         cursor.execute("truncate kalshi_ops.objects, kalshi_ops.coverage, kalshi_ops.covered_loads")
 
@@ -100,14 +107,16 @@ def _try_lock(connection: Connection) -> bool:
 
 
 def end_what_was_left_behind(connection: Connection) -> None:
-    """End the statements of a killed load: a server notices late that its client has gone.
+    """End what a killed load left running in the server, which notices late that its client is
+    gone.
 
-    They would make the same tables, or copy the same files, as the load that follows.
+    Otherwise those statements would make the same tables, or copy the same files, as this load.
     """
     deadline = time.monotonic() + LEFT_BEHIND_SECONDS
     values = [LOADER]
     with connection.cursor() as cursor:
-        # a role may not end what its member has begun
+        # as the user who logged in: the loader's role may not end statements that another of its
+        # members began
         cursor.execute("set role none")
         cursor.execute(f"select pg_terminate_backend(pid) {LEFT_BEHIND}", values)
         while cursor.rowcount and time.monotonic() < deadline:

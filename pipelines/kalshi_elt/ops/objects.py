@@ -1,4 +1,5 @@
-"""`kalshi_ops.objects`: which events, markets and series were seen, and what landed last."""
+"""`kalshi_ops.objects`: which events, markets and series were seen, and what landed last of
+each."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,15 +27,15 @@ SERIES_SECONDS = 24 * 60 * 60
 
 @dataclass(frozen=True)
 class Scope:
-    """Which known markets a load is responsible for."""
+    """Which known markets a load is responsible for: those that its selection would list."""
 
     selection: Selection
     series: tuple[str, ...]
-    """The selected series, those of the selected categories among them."""
+    """The selected series, and those of the selected categories."""
 
     @property
     def condition(self) -> str:
-        """SQL over kalshi_ops.objects."""
+        """A condition in SQL on rows of kalshi_ops.objects; its values are in `parameters`."""
         return (
             "(%(everything)s or event_ticker = any(%(events)s) "
             "or ticker = any(%(markets)s) or series_ticker = any(%(series)s)) "
@@ -54,17 +55,17 @@ class Scope:
 
 
 def payload_hash(payload: bytes) -> bytes:
-    """A fingerprint by which an unchanged object is told."""
+    """A fingerprint of an object: while it stays the same, the object has not changed."""
     return blake2b(payload, digest_size=16).digest()
 
 
 def changed_events(connection: Connection, rows: Sequence[EventRow]) -> list[EventRow]:
-    """Those of the events whose payload is not the one that landed last."""
+    """The events whose payload differs from the one that landed last."""
     return _changed(connection, EVENT, rows, lambda row: row.event_ticker)
 
 
 def changed_markets(connection: Connection, rows: Sequence[MarketRow]) -> list[MarketRow]:
-    """Those of the markets whose payload is not the one that landed last."""
+    """The markets whose payload differs from the one that landed last."""
     return _changed(connection, MARKET, rows, lambda row: row.market_ticker)
 
 
@@ -91,7 +92,7 @@ def _landed_hashes(
 
 
 def record_events(connection: Connection, rows: Iterable[tuple[EventRow, str | None]]) -> None:
-    """Note events as seen, with their series."""
+    """Note events as seen. Each row comes with its event's series, which may be unknown."""
     _record(
         connection,
         [
@@ -117,7 +118,7 @@ def record_series(connection: Connection, rows: Iterable[SeriesRow]) -> None:
 def record_markets(
     connection: Connection, found: Iterable[MarketFound], series: dict[str, str]
 ) -> None:
-    """Note markets as seen; `series` tells an event's series where it is known."""
+    """Note markets as seen; `series` has the series of events, by ticker, as far as known."""
     _record(
         connection,
         [
@@ -191,7 +192,8 @@ def _record(connection: Connection, seen: Sequence[_Seen]) -> None:
             [one.values(now) for one in last.values()],
             page_size=1000,
         )
-        # a settled market is followed until its candles are asked for up to its close
+        # a settled market is still followed while it has coverage, until its candles up to its
+        # close have been asked for (candles.plan)
         cursor.execute(
             """
             update kalshi_ops.objects set is_followed = false
@@ -209,14 +211,14 @@ def _record(connection: Connection, seen: Sequence[_Seen]) -> None:
 
 
 def unknown_events(connection: Connection, tickers: Iterable[str]) -> list[str]:
-    """Those of the events that never landed."""
+    """The tickers of events that never landed, sorted."""
     asked = sorted(set(tickers))
     known = _landed_hashes(connection, EVENT, asked)
     return [ticker for ticker in asked if ticker not in known]
 
 
 def listed_series(connection: Connection, started_at: datetime) -> list[str]:
-    """The series of the events seen since then."""
+    """The series of the events that were seen since `started_at`."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select distinct series_ticker from kalshi_ops.objects "
@@ -227,7 +229,7 @@ def listed_series(connection: Connection, started_at: datetime) -> list[str]:
 
 
 def series_due(connection: Connection, tickers: Iterable[str]) -> list[str]:
-    """Those of the series that never landed, or not for a day."""
+    """The tickers of series that never landed, or last did more than a day ago, sorted."""
     asked = sorted(set(tickers))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -240,7 +242,8 @@ def series_due(connection: Connection, tickers: Iterable[str]) -> list[str]:
 
 
 def followed(connection: Connection, scope: Scope) -> list[str]:
-    """Markets that had not reached their last state, or of which something wanted is missing."""
+    """Tickers of the markets that had not reached their last state when they were seen last, or of
+    which wanted candles are missing."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select ticker from kalshi_ops.objects where entity = 'market' and gone_at is null "
@@ -253,7 +256,8 @@ def followed(connection: Connection, scope: Scope) -> list[str]:
 
 
 def stop_following(connection: Connection, tickers: Sequence[str]) -> None:
-    """Let go of settled markets: what is still missing of them is known as a gap."""
+    """Look up settled markets no more. Candles that are still missing stay known as gaps, and a
+    market with gaps is asked for without being followed."""
     with connection.cursor() as cursor:
         cursor.execute(
             "update kalshi_ops.objects set is_followed = false "
@@ -263,7 +267,7 @@ def stop_following(connection: Connection, tickers: Sequence[str]) -> None:
 
 
 def unfinished(connection: Connection, scope: Scope) -> list[Market]:
-    """Markets of which something wanted is missing: a request failed, or was never sent."""
+    """Markets of which wanted candles are missing, because a request failed or was never sent."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select ticker, event_ticker, status, extract(epoch from open_time)::bigint, "
@@ -281,7 +285,7 @@ def unfinished(connection: Connection, scope: Scope) -> list[Market]:
 
 
 def mark_gone(connection: Connection, tickers: Sequence[str]) -> None:
-    """Note markets that neither tier knows any more. Nothing of them is deleted."""
+    """Note markets that Kalshi has in neither tier any more. Their rows stay."""
     with connection.cursor() as cursor:
         cursor.execute(
             "update kalshi_ops.objects set gone_at = now() "

@@ -1,7 +1,7 @@
-"""The version of a warehouse: of its tables in `kalshi_ops`, which are made once and then kept.
+"""The version of a warehouse, which says what its tables in `kalshi_ops` are like.
 
-A warehouse says which version it is of. A program works with its own version alone: it makes a new
-warehouse of it, refuses a newer one, and carries an older one forward when it is told to.
+A program works with warehouses of one version, VERSION. It makes new ones of that version, refuses
+newer ones, and brings older ones to it when it is told to (`kalshi-elt upgrade`).
 """
 
 from pathlib import Path
@@ -22,12 +22,12 @@ select
 
 
 def version_of(connection: Connection) -> int | None:
-    """The warehouse's version; None where there is none yet."""
+    """The warehouse's version; None for a database that is not a warehouse yet."""
     with connection.cursor() as cursor:
         cursor.execute(FOUND)
         has_version, has_objects = cursor.fetchone() or (False, False)
         if not has_version:
-            # before there were versions
+            # a warehouse made before there were versions
             return 1 if has_objects else None
         cursor.execute("select max(version) from kalshi_ops.warehouse_version")
         (version,) = cursor.fetchone() or (1,)
@@ -44,7 +44,7 @@ def prepare(connection: Connection, warehouse: str) -> None:
 
 
 def check(connection: Connection, warehouse: str) -> None:
-    """Raise WarehouseError unless this program can work with the warehouse; a new one is fine."""
+    """Raise WarehouseError unless this program can work with the warehouse, or make a new one."""
     require(version_of(connection), warehouse)
 
 
@@ -64,13 +64,15 @@ def require(version: int | None, warehouse: str) -> None:
 
 
 def upgrade(connection: Connection, warehouse: str) -> tuple[int, int]:
-    """Carry an older warehouse forward, a version at a time; returns its version before and after.
+    """Bring an older warehouse to VERSION, one version at a time; returns its version before,
+    after.
 
-    Each step is one transaction, so an interrupted upgrade goes on where it stopped.
+    Each step is one transaction, so an interrupted upgrade can be run again and goes on. Raises
+    WarehouseError when the database is not a warehouse, or of a newer version.
     """
     found = version_of(connection)
     if found is None:
-        raise WarehouseError(f"{warehouse} is no warehouse yet: `make load` makes one")
+        raise WarehouseError(f"{warehouse} is not a warehouse yet: `make load` makes one")
     if found > VERSION:
         require(found, warehouse)
     for version in range(found + 1, VERSION + 1):
@@ -79,6 +81,7 @@ def upgrade(connection: Connection, warehouse: str) -> tuple[int, int]:
 
 
 def _execute(connection: Connection, script: Path) -> None:
-    """All of a script or nothing: one message to the server is one transaction."""
+    """Run a script: all of it takes effect, or nothing, as it goes to the server in one message,
+    which is one transaction."""
     with connection.cursor() as cursor:
         cursor.execute(script.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from kalshi_elt.kalshi.records import EventRow, MarketRow, Origin, SeriesRow, WindowRow
 from kalshi_elt.kalshi.sanitize import sanitize
+from kalshi_elt.load.landing.copy_file import is_binary
+from kalshi_elt.load.landing.destination import FORMER_FORMAT
+from kalshi_elt.load.landing.lander import Lander
 from kalshi_elt.load.landing.source import (
     CANDLESTICKS,
     EVENTS,
@@ -21,7 +24,7 @@ from kalshi_elt.load.landing.source import (
     NO_TICKER,
     SERIES,
     RawTable,
-    kalshi_source,
+    raw_rows_source,
     write_rows,
 )
 from tests.conftest import Project
@@ -234,28 +237,60 @@ def test_a_load_of_several_files_has_every_row_once(
     ]
 
 
-def test_a_file_that_an_earlier_version_wrote_as_csv_lands(project: Project) -> None:
-    def write_csv(
-        file: Path, table: RawTable, rows: Iterable[MarketRow], load_id: str, _: float
-    ) -> int:
-        names = [str(column["name"]) for column in table.columns]
-        found = list(rows)
-        with file.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.writer(out)
-            writer.writerow(names)
-            for row in found:
-                keys = (row.market_ticker, row.event_ticker, row.payload.decode(), "f")
-                source = row.origin
-                writer.writerow((*keys, source.endpoint, source.tier, source.fetched_at, load_id))
-        return len(found)
+def write_csv(
+    file: Path, table: RawTable, rows: Iterable[MarketRow], load_id: str, _: float
+) -> int:
+    """As the first versions wrote market rows: with a header, times and numbers as texts."""
+    names = [str(column["name"]) for column in table.columns]
+    found = list(rows)
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(names)
+        for row in found:
+            keys = (row.market_ticker, row.event_ticker, row.payload.decode(), "f")
+            source = row.origin
+            writer.writerow((*keys, source.endpoint, source.tier, source.fetched_at, load_id))
+    return len(found)
 
-    with patch("kalshi_elt.load.landing.source.write_rows", write_csv):
+
+@pytest.mark.parametrize(
+    "write",
+    [pytest.param(write_csv, id="CSV"), pytest.param(write_rows, id="binary with the name of CSV")],
+)
+def test_a_package_that_an_earlier_version_left_pending_lands(
+    project: Project, write: Callable[..., int]
+) -> None:
+    land(project)
+    with (
+        patch("kalshi_elt.load.landing.source.FORMAT", FORMER_FORMAT),
+        patch("kalshi_elt.load.landing.source.write_rows", write),
+        patch("dlt.pipeline.pipeline.Pipeline.load", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         land(project, Landing(markets=[{"ticker": "OLD", "title": 'a "b"'}]))
+    (pending,) = project.warehouse().work_folder.rglob("new_jobs/markets.*")
+    assert pending.suffix == ".csv"
+
+    assert Lander(project.warehouse()).recover() == 1
     land(project, Landing(markets=[{"ticker": "NEW"}]))
 
     assert project.query(
         "select market_ticker, payload ->> 'title' from kalshi_raw.markets order by 1"
     ) == [("NEW", None), ("OLD", 'a "b"')]
+
+
+def test_the_files_of_a_package_are_named_for_what_they_are(project: Project) -> None:
+    land(project)
+    with (
+        patch("dlt.pipeline.pipeline.Pipeline.load", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        land(project, Landing(markets=[{"ticker": "M"}]))
+
+    (pending,) = project.warehouse().work_folder.rglob("new_jobs/markets.*")
+    assert pending.suffix == ".pgcopy"
+    with pending.open("rb") as file:
+        assert is_binary(file)
 
 
 @pytest.mark.parametrize(
@@ -270,4 +305,4 @@ def test_a_file_that_an_earlier_version_wrote_as_csv_lands(project: Project) -> 
 def test_only_tables_with_rows_given_are_part_of_a_load(
     rows: dict[str, Any], tables: set[str]
 ) -> None:
-    assert set(kalshi_source(**rows).resources) == tables
+    assert set(raw_rows_source(**rows).resources) == tables

@@ -229,7 +229,7 @@ def test_named_events_get_a_page_and_unknown_ones_are_refused(
     ("arguments", "said"),
     [
         (["--events", "0"], "--events 0: give 1 or more"),
-        (["--since", "yesterday"], "--since 'yesterday' is no time"),
+        (["--since", "yesterday"], "--since 'yesterday' is not a valid time"),
         (["--to", "/dev/null"], "--to /dev/null is no folder"),
     ],
 )

@@ -1,9 +1,21 @@
-"""dlt's Postgres destination, which copies our binary files too (copy_file.py)."""
+"""dlt's Postgres destination, taught one more file format: ours (copy_file.py).
+
+dlt imports only files whose format it knows, and none of those that it knows is COPY's binary one.
+It documents no way to add a format, but it looks each up in two lists of its own, to which ours is
+added when this module is imported. What is in a file is thereby said by its name, from the staging
+folder to the load package, and a package is read again by it after a kill.
+"""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from dlt.common.destination import PreparedTableSchema
+from dlt.common.data_writers.writers import ALL_WRITERS, FileWriterSpec, ImportFileWriter
+from dlt.common.destination import (
+    LOADER_FILE_FORMATS,
+    DestinationCapabilitiesContext,
+    PreparedTableSchema,
+    TLoaderFileFormat,
+)
 from dlt.common.destination.client import HasFollowupJobs, LoadJob, RunnableLoadJob
 from dlt.destinations import postgres
 from dlt.destinations.impl.postgres.postgres import PostgresClient
@@ -11,16 +23,46 @@ from psycopg2 import sql
 
 from kalshi_elt.load.landing.copy_file import is_binary, read_columns
 
-FORMAT: Final = "csv"
-"""What dlt calls a file for COPY; it has no name for binary ones, and knows no other than its
-own."""
+FORMAT: Final = cast(TLoaderFileFormat, "pgcopy")
+"""What dlt calls our files, and what their names end with."""
+
+FORMER_FORMAT: Final = "csv"
+"""What they were called up to 2026-11-28, when dlt's lists were left as they are; before 2026-11-27
+files of that name were CSV indeed. Packages of both kinds may still be pending."""
 
 READ_BYTES = 1 << 18
 """How much is sent at once. Each piece takes Python's lock once; dlt's own are 8 kB."""
 
 
+class CopyFileWriter(ImportFileWriter):
+    """Says what dlt has to know of a format: its name and suffix. It writes nothing itself."""
+
+    @classmethod
+    def writer_spec(cls) -> FileWriterSpec:
+        return FileWriterSpec(
+            FORMAT,
+            # dlt looks up importable formats among those of writers for Python objects
+            "object",
+            file_extension=FORMAT,
+            is_binary_format=True,
+            supports_schema_changes="False",
+        )
+
+
+LOADER_FILE_FORMATS.add(FORMAT)
+ALL_WRITERS.append(CopyFileWriter)
+
+
 class postgres_binary(postgres):  # noqa: N801 - as dlt names its destinations
-    """Takes files of `FORMAT` as what they are: ours, or CSV that an earlier version left."""
+    """Takes files of FORMAT besides all that dlt's own Postgres destination takes."""
+
+    def _raw_capabilities(self) -> DestinationCapabilitiesContext:
+        capabilities = super()._raw_capabilities()
+        capabilities.supported_loader_file_formats = [
+            *(capabilities.supported_loader_file_formats or ()),
+            FORMAT,
+        ]
+        return capabilities
 
     @property
     def client_class(self) -> type[PostgresClient]:
@@ -28,16 +70,22 @@ class postgres_binary(postgres):  # noqa: N801 - as dlt names its destinations
 
 
 class BinaryCopyClient(PostgresClient):
-    """Makes our job for our files."""
+    """Makes our job for our files, whichever name they have."""
 
     def create_load_job(
         self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
     ) -> LoadJob:
-        if file_path.endswith(f".{FORMAT}"):
-            with Path(file_path).open("rb") as file:
-                if is_binary(file):
-                    return BinaryCopyJob(file_path)
+        if _is_ours(Path(file_path)):
+            return BinaryCopyJob(file_path)
         return super().create_load_job(table, file_path, load_id, restore)
+
+
+def _is_ours(path: Path) -> bool:
+    suffix = path.suffix.removeprefix(".")
+    if suffix != FORMER_FORMAT:
+        return suffix == FORMAT
+    with path.open("rb") as file:
+        return is_binary(file)
 
 
 class BinaryCopyJob(RunnableLoadJob, HasFollowupJobs):

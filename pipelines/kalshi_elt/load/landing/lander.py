@@ -14,8 +14,8 @@ from dlt.pipeline.pipeline import Pipeline
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from kalshi_elt.base.errors import RefusedError, WarehouseError
-from kalshi_elt.load.landing.destination import FORMAT, postgres_binary
-from kalshi_elt.load.landing.source import STAGING, kalshi_source
+from kalshi_elt.load.landing.destination import postgres_binary
+from kalshi_elt.load.landing.source import STAGING, raw_rows_source
 from kalshi_elt.warehouse.citus import lay_out, server_said
 from kalshi_elt.warehouse.connection import Warehouse
 from kalshi_elt.warehouse.names import LOADER, LOADER_ROLE, RAW_SCHEMA, RAW_TABLES
@@ -141,10 +141,7 @@ class Lander:
 
     def _run(self, source: DltSource | None) -> None:
         try:
-            if source is None:
-                info = self._pipeline.run()
-            else:
-                info = self._pipeline.run(source, loader_file_format=FORMAT)
+            info = self._pipeline.run(source)
             if info is not None:
                 info.raise_on_failed_jobs()
         except PipelineStepFailed as error:
@@ -175,7 +172,7 @@ class Lander:
         """Make the raw tables, with their indexes and compression, unless they are there."""
         needed = (*RAW_TABLES, *map(_index, RAW_TABLES))
         if not all(exists(connection, RAW_SCHEMA, table) for table in needed):
-            self.land(kalshi_source(series=(), events=(), markets=(), candlesticks=()))
+            self.land(raw_rows_source(series=(), events=(), markets=(), candlesticks=()))
             _tune_tables(connection)
         # also when the load that made them was killed before
         lay_out(connection)

@@ -96,7 +96,7 @@ CANDLESTICKS = RawTable(
 
 
 @dlt.source(name="kalshi", max_table_nesting=0)
-def kalshi_source(
+def raw_rows_source(
     events: Iterable[EventRow] | None = None,
     markets: Iterable[MarketRow] | None = None,
     candlesticks: Iterable[WindowRow] | None = None,
