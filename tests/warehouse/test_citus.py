@@ -20,6 +20,7 @@ from kalshi_elt.warehouse.citus import (
     server_said,
 )
 from tests.conftest import Project
+from tests.support.landing import Landing, event, land
 
 CANDLES = Table("kalshi", "candles", 1, True, False, False, ("market_ticker", "end_ts"))
 RAW_CANDLES = Table(
@@ -107,8 +108,8 @@ def test_keys_and_views_that_stand_in_the_way_come_back_in_order() -> None:
     ]
 
 
-def test_on_plain_postgres_one_look_at_the_catalog_is_all(loaded_project: Project) -> None:
-    warehouse = loaded_project.warehouse()
+def test_on_plain_postgres_one_look_at_the_catalog_is_all(project: Project) -> None:
+    warehouse = project.warehouse()
     with warehouse.connect() as connection:
         if citus.has_citus(connection):
             pytest.skip("for plain Postgres")
@@ -121,14 +122,16 @@ def test_on_plain_postgres_one_look_at_the_catalog_is_all(loaded_project: Projec
         assert seen == [citus.HAS_CITUS]
 
 
-def test_on_plain_postgres_there_is_nothing_to_distribute(loaded_project: Project) -> None:
-    warehouse = loaded_project.warehouse()
+@pytest.mark.one_server
+def test_on_plain_postgres_there_is_nothing_to_distribute(project: Project) -> None:
+    land(project, Landing(events=[event()]))
+    warehouse = project.warehouse()
     with warehouse.connect() as connection:
         if citus.has_citus(connection):
             pytest.skip("for plain Postgres")
 
     for arguments in (["distribute"], ["distribute", "--dry-run"]):
-        result = loaded_project.run(*arguments)
+        result = project.run(*arguments)
         assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
         assert "has no extension citus" in result.err and "DATABASE_URL" in result.err
 
