@@ -185,10 +185,11 @@ stop: setup ## stop the embedded PostgreSQL
 	@$(ELT) stop
 
 .PHONY: lint
-lint: $(DEVELOPMENT) ## ruff, mypy and sqlfluff
+lint: $(DEVELOPMENT) ## ruff, mypy, import-linter and sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
 
 .PHONY: format
