@@ -40,8 +40,8 @@ from kalshi_ops.loads
 inner join kalshi_ops.covered_loads
     on loads.load_id = covered_loads.load_id
 where
-    loads.run <= (
-        select case when count(*) = %(readers)s then min(typed_models.run) end
+    loads.build <= (
+        select case when count(*) = %(readers)s then min(typed_models.build) end
         from kalshi_ops.typed_models
         where typed_models.model = any (%(models)s)
     )
