@@ -37,8 +37,11 @@ from dbt_common.events.event_manager import EventManager
 
 from kalshi_elt.base.paths import PROJECT_ROOT
 
-KEPT_FOR = ("build", "run", "test", "freshness")
-"""Commands that take the parsed project of this process. Others parse it, and write about it."""
+BUILDS = ("build", "run", "test", "freshness")
+"""Commands that write no file about what they did."""
+
+KEPT_FOR = (*BUILDS, "generate")
+"""Commands that take the parsed project of this process; others parse it."""
 
 NOWHERE = {
     "PGHOST": "nowhere",
@@ -125,7 +128,7 @@ def _keep_the_parsed_project() -> None:
         if flags.WHICH in KEPT_FOR and is_ours:
             context.obj["manifest"] = parsed().of_database(config.credentials.database)
             for name in ("write_json", "WRITE_JSON"):
-                object.__setattr__(flags, name, False)
+                object.__setattr__(flags, name, flags.WHICH not in BUILDS)
         set_up_manifest(context, write, write_perf_info)
 
     parsed()
