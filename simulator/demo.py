@@ -30,7 +30,8 @@ order by last_price desc, market
 def main() -> int:
     """Run the demo; returns the exit status of the first command that failed."""
     environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
-    # of one origin: a second demo goes on in its warehouse where the first one ended
+    # with a fixed origin, so that a second demo in the same folder finds the same candles, and goes
+    # on where the first one ended
     with Simulator(Exchange.demo(origin=SEEN_AT)) as simulator:
         environment["KALSHI_API_URL"] = simulator.url
         print(f"a simulated Kalshi answers at {simulator.url}", flush=True)
