@@ -31,7 +31,7 @@ QUICK = 0.15
 
 
 class Status(msgspec.Struct):
-    """The form of an answer with an event, whose content the tests know."""
+    """What the tests read of an answer of /exchange/status, whose values they know."""
 
     exchange_active: bool
 
