@@ -6,22 +6,22 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from kalshi_elt.ops.lock import hold_lock
+from kalshi_elt.transform.build import require_raw_tables
 from simulator import Exchange, Simulator
 from tests.conftest import Project, empty_project
 from tests.support.clock import DAY, iso
 from tests.support.databases import is_cluster
+from tests.support.monitor import Monitor, running_monitor
 
 pytestmark = pytest.mark.one_server
 
@@ -49,8 +49,10 @@ def last_run(project: Project) -> dict[str, Any]:
 
 
 def test_a_run_loads_and_types_and_notes_what_it_did(project: Project) -> None:
-    result = project.must("run", "--since", "2h")
+    with patch("kalshi_elt.transform.build.require_raw_tables", wraps=require_raw_tables) as looks:
+        result = project.must("run", "--since", "2h")
 
+    assert looks.call_count == 1
     row = last_run(project)
     candles = project.query("select count(*) from kalshi.candles")[0][0]
     assert row["outcome"] == "succeeded"
@@ -272,85 +274,49 @@ def test_a_budget_that_is_none_is_refused(project: Project, budget: str) -> None
 # Telling
 
 
-@dataclass
-class Listener:
-    """A monitor that keeps what it is told."""
-
-    url: str
-    bodies: list[dict[str, str]] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-    """What it answers, in order; then 200."""
-
-
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            listening.bodies.append(json.loads(body))
-            self.send_response(listening.statuses.pop(0) if listening.statuses else 200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        listening = Listener(f"http://127.0.0.1:{server.server_port}/services/s3cr3t")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield listening
-        server.shutdown()
+def monitor() -> Iterator[Monitor]:
+    with running_monitor() as monitor:
+        yield monitor
 
 
-def test_a_monitor_hears_of_each_run_that_succeeded(project: Project, listener: Listener) -> None:
-    project.must("run", "--since", "1h", "--on-success", listener.url, "--on-failure", NOBODY)
+def test_a_monitor_hears_of_each_run_that_succeeded(project: Project, monitor: Monitor) -> None:
+    project.must("run", "--since", "1h", "--on-success", monitor.url, "--on-failure", NOBODY)
 
-    (body,) = listener.bodies
+    (body,) = monitor.bodies
     assert body.keys() == {"text"}
     assert "run 1 succeeded: landed 1 event" in body["text"]
 
 
-def test_a_monitor_hears_of_a_failed_run_from_a_setting(
-    project: Project, listener: Listener
-) -> None:
+def test_a_monitor_hears_of_a_failed_run_from_a_setting(project: Project, monitor: Monitor) -> None:
     project.run(
         *("run", "--on-success", NOBODY),
         KALSHI_API_URL=NOBODY,
         SOURCES__KALSHI__ATTEMPTS="1",
-        KALSHI_ON_FAILURE=listener.url,
+        KALSHI_ON_FAILURE=monitor.url,
     )
 
-    (body,) = listener.bodies
+    (body,) = monitor.bodies
     assert "failed" in body["text"] and "can't be reached" in body["text"]
 
 
 def test_a_monitor_hears_of_a_server_that_is_away_and_no_password(
-    project: Project, listener: Listener
+    project: Project, monitor: Monitor
 ) -> None:
     result = project.run(
-        *("run", "--on-failure", listener.url),
+        *("run", "--on-failure", monitor.url),
         DATABASE_URL="postgresql://kalshi:pa55word@127.0.0.1:1/kalshi",
     )
 
-    (body,) = listener.bodies
+    (body,) = monitor.bodies
     assert result.status == 1
     assert "run failed: DATABASE_URL" in body["text"]
     assert "pa55word" not in body["text"] + result.err
 
 
-def test_a_monitor_that_is_away_fails_nothing_and_its_url_stays_secret(
-    project: Project, listener: Listener
-) -> None:
-    listener.statuses = [500, 500, 500]
-
-    result = project.must("run", "--since", "1h", "--on-success", listener.url)
-
-    assert result.last_line == ("kalshi-elt: 127.0.0.1 could not be told how the run ended (500)")
-    assert "s3cr3t" not in result.out + result.err
-
-
-def test_a_run_beside_another_one_tells_nobody(project: Project, listener: Listener) -> None:
+def test_a_run_beside_another_one_tells_nobody(project: Project, monitor: Monitor) -> None:
     warehouse = project.warehouse()
     with hold_lock(warehouse, wait=False):
-        project.run("run", "--on-failure", listener.url, "--on-success", listener.url)
+        project.run("run", "--on-failure", monitor.url, "--on-success", monitor.url)
 
-    assert listener.bodies == []
+    assert monitor.bodies == []

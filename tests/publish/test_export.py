@@ -519,6 +519,22 @@ def test_a_full_disk_is_one_line_and_the_next_export_goes_on(
     assert (tmp_path / "rejects.csv").stat().st_size > 1_000_000
 
 
+def test_without_the_extra_there_is_csv_and_for_parquet_what_to_install(
+    typed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "kalshi_elt.publish.export.parquet", raising=False)
+    # an import of it fails as where it is not installed
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    refused = typed.run("export", "--to", str(tmp_path / "parquet"))
+    export(typed, tmp_path / "csv", "csv")
+
+    assert refused.status == 1
+    assert refused.err.count("\n") == 1
+    assert "this needs the extra `parquet`, which is not installed: run `make setup" in refused.err
+    assert [path.name for path in tmp_path.iterdir()] == ["csv"]
+
+
 def test_before_anything_is_typed_the_next_step_is_named(project: Project, tmp_path: Path) -> None:
     result = project.run("export", "--to", str(tmp_path / "out"))
 

@@ -42,7 +42,7 @@ class Clock:
                 return cls.fromtimestamp(clock.now, tz)
 
         with (
-            patch("kalshi_elt.cli.commands.time", SimpleNamespace(time=clock)),
+            patch("kalshi_elt.base.times.time", SimpleNamespace(time=clock)),
             patch("kalshi_elt.kalshi.endpoints.datetime", Moment),
         ):
             yield

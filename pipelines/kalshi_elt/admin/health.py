@@ -1,5 +1,6 @@
 """`status --check`: which promises about the warehouse are broken, a line for each."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,16 @@ def broken_promises(
         _disk(limits, free_bytes),
     ]
     return [line for line in found if line]
+
+
+def render(broken: list[str]) -> str:
+    """For people."""
+    return "\n".join(broken) or "all promises are kept"
+
+
+def render_json(broken: list[str]) -> str:
+    """For machines: one JSON object."""
+    return json.dumps({"all_kept": not broken, "broken_promises": broken}, indent=2)
 
 
 def free_bytes_of(folder: Path) -> int | None:

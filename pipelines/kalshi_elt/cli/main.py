@@ -1,18 +1,18 @@
-"""The command line, `kalshi-elt`: arguments in, exit status out.
+"""The command line, `kalshi-elt`: a command in, an exit status out.
 
 Exit status 0: done. 1: something asked for could not be done, the last lines say what and why.
 2: wrong usage or settings. 3: another load or run is under way on the warehouse.
 """
 
-import argparse
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from kalshi_elt.base.environment import use_project_settings
 from kalshi_elt.base.errors import KalshiEltError
+from kalshi_elt.base.extras import missing_extra
 from kalshi_elt.base.text import visible
-from kalshi_elt.cli.arguments import parse
+from kalshi_elt.cli.parser import parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,9 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbose = "--verbose" in (sys.argv if argv is None else argv)
     use_project_settings()
     try:
-        arguments = parse(argv)
-        command: Callable[[argparse.Namespace], int] = arguments.command
-        return command(arguments)
+        command, arguments = parse(argv)
+        return command.execute(arguments)
     except KalshiEltError as error:
         return _fail(str(error), error.exit_status, verbose)
     except KeyboardInterrupt:
@@ -30,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
+        if needed := missing_extra(error):
+            return _fail(needed, 1, verbose)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return _fail(f"unexpected {reason}; --verbose shows where", 1, verbose)
 

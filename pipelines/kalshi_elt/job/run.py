@@ -20,7 +20,7 @@ from kalshi_elt.load.load import load_under_lock
 from kalshi_elt.load.settings import LoadSettings
 from kalshi_elt.ops.gaps import count_gaps
 from kalshi_elt.ops.lock import hold_lock
-from kalshi_elt.transform.build import DbtError, require_raw_tables, transform
+from kalshi_elt.transform.build import DbtError, transform
 from kalshi_elt.transform.rejects import count_rejects
 from kalshi_elt.warehouse.citus import server_said
 from kalshi_elt.warehouse.connection import Warehouse
@@ -100,7 +100,6 @@ def _transform(job: Job, warehouse: Warehouse, deadline: float) -> None:
     """Cut off at the deadline: the models that were built stay, the next run builds the others."""
     started = time.monotonic()
     try:
-        require_raw_tables(warehouse)
         with _alarm(deadline):
             job.transform = transform(warehouse, quiet=True)
     except _TimeIsUp:

@@ -10,6 +10,7 @@ import pytest
 
 from kalshi_elt.base.errors import UsageError
 from kalshi_elt.base.paths import PROJECT_ROOT
+from kalshi_elt.publish.chart.page import javascript
 from kalshi_elt.publish.chart.write import wanted_of
 from tests.conftest import Project
 
@@ -68,6 +69,28 @@ def test_the_terminal_gets_text_and_no_file(loaded_project: Project, folder: Pat
     assert "the likeliest 3 of 10 markets" in result.out
     # no terminal, no colours
     assert "\x1b" not in result.out
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("vl_convert", []), ("vl_convert", ["--png"]), ("plotext", ["--terminal"])],
+)
+def test_without_the_extra_it_says_what_to_install(
+    loaded_project: Project,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    arguments: list[str],
+) -> None:
+    # an import of it fails as where it is not installed
+    monkeypatch.setitem(sys.modules, module, None)
+    javascript.cache_clear()
+
+    status, message = failure(loaded_project, EVENT, *arguments)
+
+    assert status == 1
+    assert "this needs the extra `charts`, which is not installed: run `make setup " in message
     assert list(folder.iterdir()) == []
 
 

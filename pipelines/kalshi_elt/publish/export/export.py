@@ -16,14 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from kalshi_elt.base.errors import KalshiEltError
 from kalshi_elt.base.text import count, size
 from kalshi_elt.ops.lock import at_rest
-from kalshi_elt.publish.export.files import (
-    FREE_LIMIT,
-    FREE_SCALE,
-    CsvFormat,
-    ParquetFormat,
-    PieceSplitter,
-    RowWriter,
-)
+from kalshi_elt.publish.export.files import CsvFormat, Format, PieceSplitter, RowWriter
 from kalshi_elt.publish.export.folder import ExportFolder, PendingFile, open_folder
 from kalshi_elt.publish.export.pieces import (
     NOT_EXPORTED,
@@ -33,15 +26,13 @@ from kalshi_elt.publish.export.pieces import (
     select_pieces,
 )
 from kalshi_elt.warehouse.connection import Warehouse
-from kalshi_elt.warehouse.queries import execute, select
+from kalshi_elt.warehouse.queries import execute
 from kalshi_elt.warehouse.tables import Table, read_tables
 
 FORMATS = ("parquet", "csv")
 
 SPELLING = "set timezone = 'UTC'; set datestyle = 'ISO'; set bytea_output = 'hex'"
 """Settings by which COPY spells values out in one way, whatever those of server and user are."""
-
-Format = CsvFormat | ParquetFormat
 
 
 @dataclass
@@ -83,8 +74,9 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
                 raise KalshiEltError(
                     "nothing is typed yet: run `make load && make transform` first"
                 )
+            chosen = _format(file_format, connection, tables)
             with open_folder(folder, file_format) as target:
-                _Export(connection, target, exported).write_all(tables)
+                _Export(connection, target, exported, chosen).write_all(tables)
     except OSError as error:
         raise KalshiEltError(
             f"export: {error.strerror or error} ({error.filename or folder}); mend that and run it "
@@ -92,6 +84,15 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
         ) from error
     exported.seconds = time.monotonic() - started
     return exported
+
+
+def _format(name: str, connection: Connection, tables: list[Table]) -> Format:
+    if name == CsvFormat.suffix:
+        return CsvFormat()
+    # imported only here: it needs an extra, and takes a second
+    from kalshi_elt.publish.export.parquet import ParquetFormat, oversized
+
+    return ParquetFormat(oversized(connection, tables))
 
 
 @contextmanager
@@ -106,14 +107,14 @@ def _snapshot(warehouse: Warehouse) -> Iterator[Connection]:
 class _Export:
     """One export under way: its connection and folder, and what was done so far."""
 
-    def __init__(self, connection: Connection, target: ExportFolder, exported: Exported) -> None:
+    def __init__(
+        self, connection: Connection, target: ExportFolder, exported: Exported, chosen: Format
+    ) -> None:
         self._connection, self._target, self._exported = connection, target, exported
-        self._format: Format = CsvFormat()
+        self._format = chosen
         self._pending: PendingFile | None = None
 
     def write_all(self, tables: list[Table]) -> None:
-        if self._target.format == ParquetFormat.suffix:
-            self._format = ParquetFormat(_oversized(self._connection, tables))
         names: set[str] = set()
         for table in tables:
             columns = {column.name: column.type for column in table.columns}
@@ -162,30 +163,3 @@ class _Export:
         finally:
             if self._pending is not None:
                 self._pending.discard()
-
-
-def _oversized(connection: Connection, tables: list[Table]) -> list[tuple[str, str]]:
-    """Table and column of each `numeric` without limits that has a value too large or too fine for
-    any decimal of Parquet. Such columns are exported as text.
-
-    JSON's numbers have no limits, so there may be one some day, and it must not stop every export.
-    """
-    found = []
-    for table in tables:
-        for column in table.columns:
-            if column.type == "numeric" and not _fits(connection, table, column.name):
-                found.append((table.name, column.name))
-    return found
-
-
-def _fits(connection: Connection, table: Table, column: str) -> bool:
-    query = sql.SQL(
-        "select not exists (select true from {table} where {column} <> round({column}, {scale}) "
-        "or abs({column}) >= {limit} limit 1)"
-    ).format(
-        table=table.identifier,
-        column=sql.Identifier(column),
-        scale=sql.Literal(FREE_SCALE),
-        limit=sql.Literal(FREE_LIMIT),
-    )
-    return bool(select(connection, query)[0][0])
