@@ -89,7 +89,7 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
 def _format(name: str, connection: Connection, tables: list[Table]) -> Format:
     if name == CsvFormat.suffix:
         return CsvFormat()
-    # an extra, and pyarrow takes a second to import: only here
+    # imported only here: it needs an extra, and takes a second
     from kalshi_elt.publish.export.parquet import ParquetFormat, oversized
 
     return ParquetFormat(oversized(connection, tables))
