@@ -8,6 +8,7 @@ PGDATA_DIR ?= .pgdata
 PORT ?= 8080
 WORKERS ?= 2
 ARGS ?=
+EXTRAS ?=
 
 # The demo keeps its simulated data out of the real warehouse.
 DEMO_PGDATA_DIR = $(if $(filter command environment,$(firstword $(origin PGDATA_DIR))),$(PGDATA_DIR),.pgdata-demo)
@@ -25,17 +26,26 @@ help: ## list the commands
 	@echo '  ARGS="..." passes arguments on, as in: make load ARGS="--event KXPRESPERSON-28 --since 7d"'
 	@echo '  DATABASE_URL=postgresql://... uses that server instead of the embedded one in $(PGDATA_DIR)/'
 
+INSTALL := $(PYTHON) tools/install.py
+
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11' >&2; exit 2; }
-	@echo 'setting up $(VENV) (once; a minute or so)'
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(INSTALL) $(VENV) requirements.lock --project
+	@touch $@
+
+# an extra: what its lock adds
+$(INSTALLED)-%: requirements-%.lock | $(INSTALLED)
+	@$(INSTALL) $(VENV) $<
 	@touch $@
 
 .PHONY: setup
-setup: $(INSTALLED) ## install everything into .venv (or VENV=)
+setup: $(INSTALLED) $(EXTRAS:%=$(INSTALLED)-%) ## install it into .venv (or VENV=): make setup [EXTRAS="charts parquet"]
+
+CHARTS := setup $(INSTALLED)-charts
+PARQUET := setup $(INSTALLED)-parquet
+# the types of the extras' packages are checked, too
+DEVELOPMENT := $(CHARTS) $(PARQUET) $(INSTALLED)-dev
 
 .PHONY: load
 load: setup ## fetch from Kalshi and land it in kalshi_raw
@@ -50,11 +60,11 @@ run: setup ## one job, as for a schedule: load, then transform, recorded in kals
 	@$(ELT) run $(ARGS)
 
 .PHONY: export
-export: setup ## write the typed tables as files: make export ARGS="--to DIR [--format csv]"
+export: $(PARQUET) ## write the typed tables as files: make export ARGS="--to DIR [--format csv]"
 	@$(ELT) export $(ARGS)
 
 .PHONY: chart
-chart: setup ## draw an event or a market: make chart ARGS="TICKER [--png] [--terminal]"
+chart: $(CHARTS) ## draw an event or a market: make chart ARGS="TICKER [--png] [--terminal]"
 	@$(ELT) chart $(ARGS)
 
 .PHONY: backup
@@ -82,17 +92,19 @@ bench: setup ## measure speed, memory and size: make bench ARGS="landing", or al
 	@$(BIN)/python -m bench $(or $(ARGS),all)
 
 .PHONY: test
-test: setup ## run the tests
+test: $(DEVELOPMENT) ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 DAGSTER_VENV ?= .venv-dagster
 DAGSTER_INSTALLED := $(DAGSTER_VENV)/.installed
 
-$(DAGSTER_INSTALLED): requirements-dagster.lock pyproject.toml
-	@echo 'setting up $(DAGSTER_VENV) (once; a minute or so)'
-	@$(PYTHON) -m venv $(DAGSTER_VENV)
-	@$(DAGSTER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dagster.lock
-	@$(DAGSTER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# an environment of its own, so that what `make test` tests is what users have
+$(DAGSTER_INSTALLED): requirements.lock requirements-dagster.lock pyproject.toml
+	@$(INSTALL) $(DAGSTER_VENV) requirements.lock requirements-dagster.lock --project
+	@touch $@
+
+$(DAGSTER_INSTALLED)-dev: requirements-dev.lock | $(DAGSTER_INSTALLED)
+	@$(INSTALL) $(DAGSTER_VENV) $<
 	@touch $@
 
 .PHONY: dagster
@@ -101,32 +113,43 @@ dagster: $(DAGSTER_INSTALLED) ## run Dagster with the warehouse's assets, on htt
 	@DAGSTER_HOME=$(CURDIR)/.dagster $(DAGSTER_VENV)/bin/dagster dev --host 127.0.0.1 -m orchestration.definitions
 
 .PHONY: test-dagster
-test-dagster: $(DAGSTER_INSTALLED) ## run the tests of the Dagster definitions
+test-dagster: $(DAGSTER_INSTALLED) $(DAGSTER_INSTALLED)-dev ## run the tests of the Dagster definitions
 	@$(DAGSTER_VENV)/bin/python -m mypy orchestration
 	@$(DAGSTER_VENV)/bin/python -m pytest tests/orchestration $(ARGS)
 
 .PHONY: test-clocks
-test-clocks: setup ## run the tests that look at the clock at awkward times; needs faketime
+test-clocks: $(DEVELOPMENT) ## run the tests that look at the clock at awkward times; needs faketime
 	@$(BIN)/python -m tests.at_other_times $(ARGS)
 
 .PHONY: soak
-soak: setup ## run the job for ten minutes while everything around it breaks
+soak: $(DEVELOPMENT) ## run the job for ten minutes while everything around it breaks
 	@$(BIN)/python -m pytest -s tests/job/test_soak.py --soak-seconds 600 $(ARGS)
 
-LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras
+# Each lock has what its extra adds to requirements.lock, which says the versions of all else. uv
+# is told by name what to leave out, and what it then lists as left out goes.
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--custom-compile-command 'make lock' $(ARGS)
+LOCKED = sed -n 's/^\([a-zA-Z0-9._-]*\)[^ ]*==.*/--no-emit-package \1/p' requirements.lock
+LOCK_EXTRA = $(LOCK) $$($(LOCKED)) --constraint requirements.lock pyproject.toml
+ONLY_ADDED = sed '/^\# The following packages were excluded/,$$d'
 
 .PHONY: lock
-lock: ## write the lock files anew, with uv
-	@$(LOCK) --extra dev pyproject.toml -o requirements.lock
-	@$(LOCK) pyproject.toml -o requirements-run.lock
-	@$(LOCK) --extra dev --extra dagster --constraint requirements.lock pyproject.toml -o requirements-dagster.lock
+lock: ## write the lock files anew, with uv: make lock ARGS=--upgrade
+	@$(LOCK) pyproject.toml -o requirements.lock
+	@$(LOCK_EXTRA) --extra charts -o requirements-charts.lock
+	@$(LOCK_EXTRA) --extra parquet -o requirements-parquet.lock
+	@$(LOCK_EXTRA) --extra dev -o requirements-dev.lock
+	@$(LOCK_EXTRA) --extra dagster --constraint requirements-dev.lock -o requirements-dagster.lock
+	@for lock in charts parquet dev dagster; do \
+		$(ONLY_ADDED) requirements-$$lock.lock > .lock && mv .lock requirements-$$lock.lock || exit 1; \
+	done
 
 .PHONY: docs
 docs: setup ## write the dbt docs as one HTML file
 	@$(ELT) docs
 
 .PHONY: site
-site: setup ## write a static site with charts into site/: make site ARGS="--to DIR --event EVENT"
+site: $(CHARTS) ## write a static site with charts into site/: make site ARGS="--to DIR --event EVENT"
 	@$(ELT) site $(ARGS)
 
 .PHONY: docs-serve
@@ -146,7 +169,7 @@ demo: setup ## see it work without the network: simulator, load, transform
 	@PGDATA_DIR=$(DEMO_PGDATA_DIR) $(BIN)/python -m simulator.demo
 
 .PHONY: screenshots
-screenshots: setup ## take the pictures of the README anew, into docs/images/; needs Chromium
+screenshots: $(DEVELOPMENT) ## take the pictures of the README anew, into docs/images/; needs Chromium
 	@$(BIN)/python -m tests.screenshots
 
 .PHONY: psql
@@ -162,14 +185,15 @@ stop: setup ## stop the embedded PostgreSQL
 	@$(ELT) stop
 
 .PHONY: lint
-lint: setup ## ruff, mypy and sqlfluff
+lint: $(DEVELOPMENT) ## ruff, mypy, import-linter and sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
 
 .PHONY: format
-format: setup ## let ruff format the code
+format: $(DEVELOPMENT) ## let ruff format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

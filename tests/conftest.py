@@ -1,6 +1,5 @@
 """Fixtures that more than one test file uses: servers, databases, the simulator, a project."""
 
-import gc
 import io
 import itertools
 import os
@@ -29,13 +28,13 @@ from kalshi_elt.cli.main import main
 from kalshi_elt.warehouse.connection import Warehouse, open_warehouse
 from kalshi_elt.warehouse.embedded import EmbeddedServer
 from simulator import Exchange, Simulator
-from simulator.servers import POSTGRES_15, embedded_server, postgres_15
+from simulator.servers import POSTGRES_15, embedded_server, postgres_15, run_statements
 from tests.support.databases import CITUS_URL, copy_database, create_database, drop_database
 
-DATABASE_NUMBERS = itertools.count(1)
-FREE_NAMES: list[str] = []
-"""Of databases that were dropped."""
+USES_DBT = ("check", "dbt", "docs", "replay", "run", "site", "transform")
+"""Commands."""
 
+DATABASE_NUMBERS = itertools.count(1)
 
 # A run says the same every day. `--hypothesis-profile=search` looks for what is not known yet.
 settings.register_profile("same", derandomize=True, print_blob=True)
@@ -45,19 +44,17 @@ settings.register_profile("search", print_blob=True)
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--hypothesis-profile"):
         settings.load_profile("same")
-    # dbt makes many objects that stay: looking for garbage less often saves a tenth of a build
-    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kill-points",
         type=int,
-        default=20,
+        default=6,
         help="how often tests/load/test_kill.py kills a load at a random moment",
     )
     parser.addoption(
-        "--soak-seconds", type=float, default=60, help="how long tests/job/test_soak.py goes on"
+        "--soak-seconds", type=float, default=1, help="how long tests/job/test_soak.py goes on"
     )
 
 
@@ -100,7 +97,7 @@ class Project:
 
     @property
     def target(self) -> Path:
-        """dbt's target folder. One a database: another's parsed project is of no use to dbt."""
+        """dbt's target folder, one a database."""
         return self.work / "target" / parse_dsn(self.database_url)["dbname"]
 
     def warehouse(self) -> Warehouse:
@@ -109,8 +106,13 @@ class Project:
             return open_warehouse(self.database_url, Path("unused"))
 
     def run(self, *arguments: str, **environment: str) -> Result:
-        """Run the command line in this process, as `kalshi-elt` would. dbt writes no log, which
-        takes it a tenth of its time, unless DBT_LOG_LEVEL_FILE says so."""
+        """Run the command line in this process, as `kalshi-elt` would, with a quick dbt that writes
+        no log unless DBT_LOG_LEVEL_FILE says so."""
+        if arguments[:1] and arguments[0] in USES_DBT:
+            # not at the top, as importing dbt takes two seconds
+            from tests.support import quick_dbt
+
+            quick_dbt.install()
         variables = {
             "DATABASE_URL": self.database_url,
             "KALSHI_API_URL": self.simulator.url,
@@ -170,15 +172,24 @@ def server_url(
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """An embedded server of the file's own, whose tests may break it."""
     server = EmbeddedServer(tmp_path_factory.mktemp("pg"))
-    server.start()
+    # what is killed are processes, never the machine
+    run_statements(server.start(), "alter system set fsync = off", "select pg_reload_conf()")
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
 def dbt_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """dbt's target and log folders, kept over the session so that parsing is partial."""
+    """Where dbt writes what it builds, for all tests of the session."""
     return tmp_path_factory.mktemp("dbt")
+
+
+@pytest.fixture(scope="session")
+def dbt_nodes() -> list[dict[str, Any]]:
+    """What dbt's `manifest.json` says of each model and test."""
+    from tests.support import quick_dbt
+
+    return list(quick_dbt.parsed().written["nodes"].values())
 
 
 @pytest.fixture(scope="session")
@@ -202,17 +213,11 @@ def new_name() -> str:
 def _in_database(
     create: Callable[[str], str], simulator: Simulator, work: Path
 ) -> Iterator[Project]:
-    """A warehouse in the database that `create` makes of a name; it is dropped afterwards.
-
-    The next one has its name, as dbt parses the whole project anew for a name that it does not
-    know: 12 seconds a build instead of 7.
-    """
-    name = FREE_NAMES.pop() if FREE_NAMES else new_name()
-    project = Project(create(name), simulator, work)
+    """A warehouse in the database that `create` makes of a name; it is dropped afterwards."""
+    project = Project(create(new_name()), simulator, work)
     yield project
     shutil.rmtree(project.warehouse().work_folder, ignore_errors=True)
     drop_database(project.database_url)
-    FREE_NAMES.append(name)
 
 
 def empty_project(

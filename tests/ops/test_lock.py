@@ -1,12 +1,10 @@
 """One load at a time on a warehouse; the second says so, or waits."""
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import psycopg2
@@ -15,6 +13,7 @@ import pytest
 from kalshi_elt.warehouse.names import LOADER
 from simulator import Exchange, Simulator
 from tests.conftest import Project, empty_project
+from tests.support.processes import end_of, start_command
 
 SOON = 60.0
 
@@ -28,29 +27,28 @@ def slow(project: Project) -> Iterator[Project]:
 
 
 @contextmanager
-def another_load(project: Project) -> Iterator["subprocess.Popen[str]"]:
+def another_load(project: Project) -> Iterator[ForkServerProcess]:
     """A load in a process of its own, in the middle of its listing when the block begins."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "kalshi_elt", "load", "--since", "1h"],
-        env={
-            **os.environ,
-            "DATABASE_URL": project.database_url,
-            "KALSHI_API_URL": project.simulator.url,
-            "DLT_DATA_DIR": tempfile.mkdtemp(dir=project.work),
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    process = start_command(("load", "--since", "1h"), environment(project))
+    try:
         deadline = time.monotonic() + SOON
         while not holds_lock(project):
-            assert process.poll() is None, "the other load ended"
+            assert process.is_alive(), "the other load ended"
             assert time.monotonic() < deadline, "the other load never took the lock"
-            time.sleep(0.05)
-        try:
-            yield process
-        finally:
-            process.kill()
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def environment(project: Project) -> dict[str, str]:
+    """With a folder of its own for dlt."""
+    return {
+        "DATABASE_URL": project.database_url,
+        "KALSHI_API_URL": project.simulator.url,
+        "DLT_DATA_DIR": tempfile.mkdtemp(dir=project.work),
+    }
 
 
 def holds_lock(project: Project) -> bool:
@@ -76,15 +74,17 @@ def test_a_second_load_says_so_in_one_line_and_ends_with_3(slow: Project) -> Non
     assert "--wait" in result.err
 
 
+@pytest.mark.one_server
 def test_other_commands_do_not_mind_a_load(slow: Project) -> None:
     with another_load(slow):
         assert slow.run("status").status == 0
 
 
+@pytest.mark.one_server
 def test_a_killed_load_leaves_no_lock(slow: Project) -> None:
     with another_load(slow) as process:
         process.kill()
-        process.wait()
+        process.join()
     slow.simulator.faults.clear()
     deadline = time.monotonic() + 5
     while holds_lock(slow):
@@ -96,30 +96,25 @@ def test_a_killed_load_leaves_no_lock(slow: Project) -> None:
     assert slow.query("select count(*) from kalshi_raw.markets") == [(10,)]
 
 
-def test_with_wait_a_second_load_begins_when_the_first_one_ends(slow: Project) -> None:
+@pytest.mark.one_server
+def test_with_wait_a_second_load_begins_when_the_first_one_ends(
+    slow: Project, tmp_path: Path
+) -> None:
     with another_load(slow) as first:
-        second = subprocess.Popen(
-            [sys.executable, "-m", "kalshi_elt", "load", "--since", "1h", "--wait"],
-            env={
-                **os.environ,
-                "DATABASE_URL": slow.database_url,
-                "KALSHI_API_URL": slow.simulator.url,
-                "DLT_DATA_DIR": str(slow.work / "dlt"),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        output = tmp_path / "output"
+        second = start_command(
+            ("load", "--since", "1h", "--wait"), environment(slow), out=output, err=output
         )
-        with second:
-            wait_for_two_connections(slow)
-            time.sleep(1)
-            assert second.poll() is None, "it waits"
-            slow.simulator.faults.clear()
-            first.kill()
-            first.wait()
-            output, _ = second.communicate(timeout=SOON)
+        wait_for_two_connections(slow)
+        # it would have begun or ended by then
+        second.join(0.5)
+        assert second.is_alive(), "it waits"
+        slow.simulator.faults.clear()
+        first.kill()
+        first.join()
+        status = end_of(second)
 
-    assert second.returncode == 0, output
+    assert status == 0, output.read_text()
     assert slow.query("select count(*) from kalshi_raw.markets") == [(10,)]
 
 
@@ -134,6 +129,7 @@ def wait_for_two_connections(project: Project) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.one_server
 def test_loads_of_two_warehouses_do_not_mind_each_other(slow: Project, server_url: str) -> None:
     with (
         empty_project(server_url, slow.simulator, slow.work) as other,
@@ -166,14 +162,15 @@ def test_what_a_killed_load_left_running_in_the_server_is_ended(project: Project
             cursor.execute("select 1")
 
 
+@pytest.mark.one_server
 def test_a_load_leaves_no_notes_of_landed_packages(project: Project, tmp_path: Path) -> None:
     """dlt keeps ten files of each; a job of every minute lands two million packages a year."""
     folder = {"DLT_DATA_DIR": str(tmp_path)}
-    for _ in range(3):
+    for _ in range(2):
         project.must("load", "--since", "1h", "--again", **folder)
     before = len(list(tmp_path.rglob("*")))
 
-    for _ in range(3):
+    for _ in range(2):
         project.must("load", "--since", "1h", "--again", **folder)
 
     assert len(list(tmp_path.rglob("*"))) == before

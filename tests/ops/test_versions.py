@@ -15,7 +15,7 @@ import pytest
 
 from kalshi_elt.ops.versions import FOLDER, VERSION
 from simulator import Simulator
-from tests.conftest import Project, empty_project
+from tests.conftest import Project, copied, empty_project
 
 WAREHOUSES = Path(__file__).parent / "warehouses"
 OLD = range(1, VERSION)
@@ -60,15 +60,21 @@ def restored(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[
         yield restore
 
 
+@pytest.fixture(scope="module")
+def new(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
+    """A warehouse of this version. For tests that only read."""
+    with empty_project(server_url, simulator, dbt_work) as project:
+        project.must("load", "--since", "10m")
+        yield project
+
+
 @pytest.fixture
 def old(restored: Restored) -> Project:
     return restored(1)
 
 
-def test_a_new_warehouse_is_of_this_version(project: Project) -> None:
-    project.must("load", "--since", "10m")
-
-    assert project.query("select version from kalshi_ops.warehouse_version") == [(VERSION,)]
+def test_a_new_warehouse_is_of_this_version(new: Project) -> None:
+    assert new.query("select version from kalshi_ops.warehouse_version") == [(VERSION,)]
 
 
 def test_there_is_a_way_and_a_dump_for_each_older_version() -> None:
@@ -82,9 +88,8 @@ def test_there_is_a_way_and_a_dump_for_each_older_version() -> None:
 
 @pytest.mark.parametrize("version", OLD)
 def test_an_upgraded_warehouse_is_like_a_new_one(
-    project: Project, restored: Restored, version: int
+    new: Project, restored: Restored, version: int
 ) -> None:
-    project.must("load", "--since", "10m")
     upgraded = restored(version)
 
     result = upgraded.must("upgrade")
@@ -93,9 +98,10 @@ def test_an_upgraded_warehouse_is_like_a_new_one(
         f"is of version {VERSION} now, and was of {version}; every row is kept\n"
     )
     for query in (COLUMNS, CONSTRAINTS, INDEXES):
-        assert upgraded.query(query) == project.query(query)
+        assert upgraded.query(query) == new.query(query)
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("version", OLD)
 def test_an_upgrade_keeps_every_row_and_the_next_run_goes_on(
     restored: Restored, version: int
@@ -113,44 +119,47 @@ def test_an_upgrade_keeps_every_row_and_the_next_run_goes_on(
         assert before[table] <= rows(project, table), f"{table}: rows were lost or changed"
     found = project.query("select market_ticker, end_ts from kalshi.candles")
     assert set(keys) <= set(found)
-    assert project.query("select min(run) from kalshi_ops.loads") == [(1,)], "typed once more"
+    assert project.query("select min(build) from kalshi_ops.loads") == [(1,)], "typed once more"
 
 
 def run_on(project: Project) -> None:
-    """A run for the half hour around a dump's end, whenever the test runs."""
+    """A run for the half hour around a dump's end, whenever the test runs; without data tests."""
     ((end,),) = project.query("select max(end_ts) from kalshi.candles")
     since, until = (end + timedelta(minutes=minutes) for minutes in (-15, 15))
-    project.must("run", "--since", since.isoformat(), "--until", until.isoformat())
+    project.must(
+        *("run", "--since", since.isoformat(), "--until", until.isoformat()),
+        DBT_RESOURCE_TYPES="model",
+    )
 
 
 def rows(project: Project, table: str) -> set[str]:
     return {row for (row,) in project.query(f"select to_jsonb(t)::text from {table} t")}
 
 
-@pytest.mark.parametrize("command", ["load", "run", "transform", "status", "check"])
-def test_an_older_warehouse_is_told_apart_in_one_line(old: Project, command: str) -> None:
-    result = old.run(command)
+@pytest.mark.one_server
+def test_an_older_warehouse_is_told_apart_in_one_line(old: Project) -> None:
+    for command in ("load", "run", "transform", "status", "check"):
+        result = old.run(command)
 
-    assert result.status == 1
-    assert result.err.count("\n") == 1
-    assert f"is of version 1, and this kalshi-elt works with {VERSION}" in result.err
-    assert "run `kalshi-elt upgrade`" in result.err
-
-
-@pytest.mark.parametrize("command", ["load", "run", "transform", "status", "upgrade"])
-def test_a_newer_warehouse_is_refused_in_one_line(project: Project, command: str) -> None:
-    project.must("load", "--since", "10m")
-    project.query("update kalshi_ops.warehouse_version set version = 99")
-
-    result = project.run(command)
-
-    assert result.status == 1
-    assert result.err.count("\n") == 1
-    assert (
-        f"is of version 99, and this kalshi-elt knows {VERSION}: update the program" in result.err
-    )
+        assert (command, result.status, result.err.count("\n")) == (command, 1, 1)
+        assert f"is of version 1, and this kalshi-elt works with {VERSION}" in result.err
+        assert "run `kalshi-elt upgrade`" in result.err
 
 
+@pytest.mark.one_server
+def test_a_newer_warehouse_is_refused_in_one_line(new: Project) -> None:
+    newer = f"is of version 99, and this kalshi-elt knows {VERSION}: update the program"
+    with copied(new) as project:
+        project.query("update kalshi_ops.warehouse_version set version = 99")
+
+        for command in ("load", "run", "transform", "status", "upgrade"):
+            result = project.run(command)
+
+            assert (command, result.status, result.err.count("\n")) == (command, 1, 1)
+            assert newer in result.err
+
+
+@pytest.mark.one_server
 def test_an_upgrade_that_fails_changes_nothing(old: Project) -> None:
     """What stands in the way here is a table of the user's."""
     old.query("create table kalshi_ops.warehouse_versions_of_mine (version integer)")
@@ -166,8 +175,9 @@ def test_an_upgrade_that_fails_changes_nothing(old: Project) -> None:
     old.must("upgrade")
 
 
+@pytest.mark.one_server
 def test_a_warehouse_of_this_version_goes_on(restored: Restored) -> None:
-    """Its dump is what the next version begins with."""
+    """A dump of each version is kept, from which later versions are tested."""
     project = restored(VERSION)
     keys = project.query("select market_ticker, end_ts from kalshi.candles")
 
@@ -175,15 +185,14 @@ def test_a_warehouse_of_this_version_goes_on(restored: Restored) -> None:
 
     found = project.query("select market_ticker, end_ts from kalshi.candles")
     assert set(keys) <= set(found)
-    assert project.query("select min(run) from kalshi_ops.loads") == [(1,)], "typed once more"
+    assert project.query("select min(build) from kalshi_ops.loads") == [(1,)], "typed once more"
 
 
-def test_what_is_of_this_version_stays_as_it_is(project: Project) -> None:
-    project.must("load", "--since", "10m")
-
-    assert f"is of version {VERSION} already" in project.must("upgrade").out
+def test_what_is_of_this_version_stays_as_it_is(new: Project) -> None:
+    assert f"is of version {VERSION} already" in new.must("upgrade").out
 
 
+@pytest.mark.one_server
 def test_there_is_nothing_to_upgrade_where_nothing_is(project: Project) -> None:
     result = project.run("upgrade")
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -63,39 +64,92 @@ KALSHIS_HOUR = candle(
 OF_AN_HOUR = Landing(
     minute=70,
     events=[event()],
-    markets=[market(close_time="2026-11-01T00:40:00Z")],
-    windows=[Window("M", [QUIET, LIVELY, LATE])],
+    markets=[
+        *(market(name, close_time="2026-11-01T00:40:00Z") for name in ("M", "TWIN")),
+        market("P"),
+        market("DAYS"),
+    ],
+    windows=[
+        *(Window(name, [QUIET, LIVELY, LATE]) for name in ("M", "TWIN")),
+        Window("P", [candle(minute) for minute in (5, 6, 60)]),
+        Window("DAYS", [candle(1)]),
+    ],
 )
+KALSHIS_OWN = Landing(
+    minute=71,
+    windows=[
+        Window("M", [candle(60, yes_bid=quote("0.1000", "0.2000"))], 60),
+        Window("TWIN", [KALSHIS_HOUR], 60),
+    ],
+)
+"""An hour that differs from its minutes, and one that does not."""
+
+COMPARED = "candles_1h_equals_kalshis"
 
 
 @pytest.fixture(scope="module")
 def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
-    """A warehouse with three minutes of one market."""
+    """A warehouse with the minutes of a few markets, rolled up. For tests that only read."""
     with empty_project(server_url, simulator, dbt_work) as project:
         land(project, OF_AN_HOUR)
+        project.must("dbt", "run", "-s", "+candles")
+        # in the last minute and the first of a day in New York, and in the last of the next
+        project.query(
+            "insert into kalshi.candles select (jsonb_populate_record(c, jsonb_build_object("
+            "'end_ts', c.end_ts + n * interval '1 minute'))).* "
+            "from kalshi.candles c, unnest(%s) as n where market_ticker = 'DAYS'",
+            [60 * 4 - 1, 60 * 4, 60 * 29 - 1],
+        )
         project.must("dbt", "run")
         yield project
 
 
 @pytest.fixture
 def rolled_up(template: Project) -> Iterator[Project]:
-    """A copy of it."""
+    """A copy of it. For tests that change it."""
     with copied(template) as project:
         yield project
 
 
-def ends(project: Project, table: str) -> list[datetime]:
-    return [end for (end,) in project.query(f"select end_ts from kalshi.{table} order by 1")]
+@dataclass(frozen=True)
+class Later:
+    """A copy of it, after Kalshi's own candles of the hour landed and were typed."""
+
+    project: Project
+    said: str
+    views_before: list[Any]
 
 
-def test_longer_candles_have_what_the_minutes_in_them_say(rolled_up: Project) -> None:
+VIEWS = "select relname, oid from pg_class where relkind = 'v' and oid > 16384 order by 1"
+
+
+@pytest.fixture(scope="module")
+def later(template: Project) -> Iterator[Later]:
+    with copied(template) as project:
+        project.query("create view public.mine as select * from kalshi.market_summary")
+        before = project.query(VIEWS)
+        land(project, KALSHIS_OWN)
+        # all models, and one test
+        models = ("path:dbt_project/models", COMPARED, "--indirect-selection", "empty")
+        yield Later(project, project.must("transform", "-s", *models).out, before)
+
+
+def ends(project: Project, table: str, ticker: str) -> list[datetime]:
+    query = f"select end_ts from kalshi.{table} where market_ticker = %s order by 1"
+    return [end for (end,) in project.query(query, ticker)]
+
+
+HOURS = "select to_jsonb(c) - 'updated_at' from kalshi.candles_1h c order by market_ticker, end_ts"
+
+
+def test_longer_candles_have_what_the_minutes_in_them_say(template: Project) -> None:
     for table in ROLLED_UP:
-        found = rolled_up.query(
+        found = template.query(
             "select sum(volume_fp), sum(candle_count), min(trade_low_dollars), "
-            f"max(yes_ask_high_dollars) from kalshi.{table}"
+            f"max(yes_ask_high_dollars) from kalshi.{table} where market_ticker = 'M'"
         )
         assert found == [(8, 3, Decimal("0.33"), Decimal("0.40"))], table
-    (hour,) = rolled_up.query("select to_jsonb(c) - 'updated_at' from kalshi.candles_1h c")[0]
+    (hour,) = (hour for (hour,) in template.query(HOURS) if hour["market_ticker"] == "M")
     assert hour == {
         "market_ticker": "M",
         "end_ts": (START + HOUR).isoformat(),
@@ -111,33 +165,17 @@ def test_longer_candles_have_what_the_minutes_in_them_say(rolled_up: Project) ->
     }
 
 
-def test_a_candle_belongs_to_the_period_that_ends_with_or_after_it(project: Project) -> None:
-    minutes = (5, 6, 60)
-    windows = [Window("M", [candle(minute) for minute in minutes])]
-    land(project, Landing(minute=70, events=[event()], markets=[market()], windows=windows))
-    project.must("dbt", "run")
-
-    assert ends(project, "candles_5m") == [
+def test_a_candle_belongs_to_the_period_that_ends_with_or_after_it(template: Project) -> None:
+    assert ends(template, "candles_5m", "P") == [
         START + timedelta(minutes=minute) for minute in (5, 10, 60)
     ]
-    assert ends(project, "candles_1h") == [START + HOUR]
+    assert ends(template, "candles_1h", "P") == [START + HOUR]
 
 
-def test_days_end_at_midnight_in_new_york_also_when_clocks_change(project: Project) -> None:
+def test_days_end_at_midnight_in_new_york_also_when_clocks_change(template: Project) -> None:
     """On 2026-11-01 clocks go back: that day has 25 hours, and ends at 05:00 UTC."""
-    windows = [Window("M", [candle(1)])]
-    land(project, Landing(minute=70, events=[event()], markets=[market()], windows=windows))
-    project.must("dbt", "run")
-    project.query(
-        "insert into kalshi.candles select (jsonb_populate_record(c, jsonb_build_object("
-        "'end_ts', c.end_ts + n * interval '1 minute'))).* "
-        "from kalshi.candles c, unnest(%s) as n",
-        [60 * 4 - 1, 60 * 4, 60 * 29 - 1],
-    )
-    project.must("dbt", "run", "--full-refresh", "-s", "candles_1h+")
-
-    assert ends(project, "candles_1d") == [START + 4 * HOUR, START + 29 * HOUR]
-    assert ends(project, "candles_1d_utc") == [START + 24 * HOUR, START + 48 * HOUR]
+    assert ends(template, "candles_1d", "DAYS") == [START + 4 * HOUR, START + 29 * HOUR]
+    assert ends(template, "candles_1d_utc", "DAYS") == [START + 24 * HOUR, START + 48 * HOUR]
 
 
 EXACT = [
@@ -155,15 +193,18 @@ EXACT = [
 @pytest.mark.slow
 @pytest.mark.clock
 @pytest.mark.clock_change
+@pytest.mark.one_server
 def test_rolled_up_hours_and_days_equal_kalshis_own(project: Project) -> None:
     """All is equal but the means, which are rounded: the simulated Kalshi's to four decimals, off
     by at most 0.00005 from the exact mean of the minutes that both are made of; ours to six, off by
     0.0000005 for an hour, and by that once more for a day, as it is made of hours."""
     intervals = ("--interval", "1", "--interval", "60", "--interval", "1440")
     project.must("load", *intervals, "--since", "4d")
-    out = project.must("transform").out
+    tests = (COMPARED, "candles_1d_equals_kalshis", "--indirect-selection", "empty")
+    out = project.must("transform", "-s", "+candles_1d", "+coverage", *tests).out
 
-    assert "WARN=0" in out
+    for name in (COMPARED, "candles_1d_equals_kalshis"):
+        assert f"PASS {name}" in out, out
     # a day begins at the midnight before its end, which may be 23 or 25 hours earlier
     day_before = "((theirs.end_ts at time zone 'America/New_York') - interval '1 day')"
     for table, minutes, begins, farthest_mean in (
@@ -198,44 +239,47 @@ def test_rolled_up_hours_and_days_equal_kalshis_own(project: Project) -> None:
         assert differing == [0, 0]
 
 
-@pytest.mark.slow
-def test_a_rolled_up_hour_that_differs_from_kalshis_is_a_warning(rolled_up: Project) -> None:
-    land(rolled_up, Landing(minute=71, windows=[Window("M", [candle(60, volume_fp="9.00")], 60)]))
-
-    out = rolled_up.must("transform").out
-
-    assert re.search(r"WARN 1 candles_1h_equals_kalshis", out)
+def test_a_rolled_up_hour_that_differs_from_kalshis_is_a_warning(later: Later) -> None:
+    assert re.search(rf"WARN 1 {COMPARED}", later.said)
 
 
 def test_a_mean_may_differ_from_kalshis_by_what_rounding_explains_and_no_more(
-    rolled_up: Project,
+    later: Later,
 ) -> None:
-    land(rolled_up, Landing(minute=71, windows=[Window("M", [KALSHIS_HOUR], 60)]))
-    rolled_up.must("dbt", "run", "-s", "+candles_1h")
-    for ours, verdict in (
-        ("0.367500", "PASS"),
-        ("0.367400", "PASS"),
-        ("0.367600", "PASS"),
-        ("0.367399", "WARN 1"),
-        ("0.367601", "WARN 1"),
-        (None, "WARN 1"),
-    ):
-        rolled_up.query("update kalshi.candles_1h set trade_mean_dollars = %s", ours)
-        out = rolled_up.must("dbt", "test", "-s", "candles_1h_equals_kalshis").out
-        assert f"{verdict} candles_1h_equals_kalshis" in out, (ours, out)
+    """By the test's own SQL, as dbt compiled it."""
+    with copied(later.project) as project:
+        out = project.must("dbt", "test", "-s", COMPARED).out
+        assert f"WARN 1 {COMPARED}" in out
+        (compiled,) = (project.target / "compiled").rglob(f"{COMPARED}.sql")
+        for ours, is_told in (
+            ("0.367500", False),
+            ("0.367400", False),
+            ("0.367600", False),
+            ("0.367399", True),
+            ("0.367601", True),
+            (None, True),
+        ):
+            project.query(
+                "update kalshi.candles_1h set trade_mean_dollars = %s where market_ticker = 'TWIN'",
+                ours,
+            )
+            told = {row[0] for row in project.query(compiled.read_text())}
+            assert told == ({"M", "TWIN"} if is_told else {"M"}), ours
 
 
-def filled(project: Project, minutes: int, since: datetime, until: datetime) -> list[Any]:
+def filled(
+    project: Project, minutes: int, since: datetime, until: datetime, ticker: str = "M"
+) -> list[Any]:
     return project.query(
         "select extract(epoch from end_ts - %s)::integer / 60, yes_bid_close_dollars, "
         "last_trade_dollars, volume_fp, probability, is_filled, is_covered "
-        "from kalshi.candles_filled('M', %s, %s, %s)",
-        *(START, minutes, since, until),
+        "from kalshi.candles_filled(%s, %s, %s, %s)",
+        *(START, ticker, minutes, since, until),
     )
 
 
-def test_every_period_has_a_row_that_shows_the_last_candle(rolled_up: Project) -> None:
-    rows = filled(rolled_up, 1, START, START + timedelta(minutes=10))
+def test_every_period_has_a_row_that_shows_the_last_candle(template: Project) -> None:
+    rows = filled(template, 1, START, START + timedelta(minutes=10))
 
     # the first candle ends after two minutes: before it nothing is known
     assert [row[0] for row in rows] == list(range(2, 11))
@@ -248,9 +292,9 @@ def test_every_period_has_a_row_that_shows_the_last_candle(rolled_up: Project) -
 
 
 def test_a_range_begins_with_what_came_before_it_and_ends_with_the_close(
-    rolled_up: Project,
+    template: Project,
 ) -> None:
-    rows = filled(rolled_up, 5, START + timedelta(minutes=20), START + 2 * HOUR)
+    rows = filled(template, 5, START + timedelta(minutes=20), START + 2 * HOUR)
 
     assert [row[0] for row in rows] == [25, 30, 35, 40]
     assert {row[1:6] for row in rows} == {
@@ -258,14 +302,8 @@ def test_a_range_begins_with_what_came_before_it_and_ends_with_the_close(
     }
 
 
-def test_what_was_not_asked_for_is_not_covered(project: Project) -> None:
-    land(
-        project,
-        Landing(minute=70, events=[event()], markets=[market()], windows=[Window("M", [QUIET])]),
-    )
-    project.must("dbt", "run")
-
-    rows = filled(project, 15, START, START + timedelta(minutes=90))
+def test_what_was_not_asked_for_is_not_covered(template: Project) -> None:
+    rows = filled(template, 15, START, START + timedelta(minutes=90), "P")
 
     assert [(row[0], row[6]) for row in rows] == [
         *((15, True), (30, True), (45, True), (60, True)),
@@ -273,25 +311,17 @@ def test_what_was_not_asked_for_is_not_covered(project: Project) -> None:
     ]
 
 
-def test_kalshis_own_candles_go_before_rolled_up_ones(rolled_up: Project) -> None:
-    own = candle(60, yes_bid=quote("0.1000", "0.2000"))
-    land(rolled_up, Landing(minute=71, windows=[Window("M", [own], 60)]))
-    rolled_up.must("dbt", "run")
-
-    (row,) = filled(rolled_up, 60, START, START + HOUR)
+def test_kalshis_own_candles_go_before_rolled_up_ones(later: Later) -> None:
+    (row,) = filled(later.project, 60, START, START + HOUR)
 
     assert row[1] == Decimal("0.20")
 
 
-def test_days_are_filled_too_and_an_unknown_market_has_none(project: Project) -> None:
-    windows = [Window("M", [candle(1)])]
-    land(project, Landing(minute=70, events=[event()], markets=[market()], windows=windows))
-    project.must("dbt", "run")
-
-    days = filled(project, 1440, START - HOUR, START + timedelta(days=3))
+def test_days_are_filled_too_and_an_unknown_market_has_none(template: Project) -> None:
+    days = filled(template, 1440, START - HOUR, START + timedelta(days=3), "P")
 
     assert [minutes // 60 for minutes, *_ in days] == [4, 29, 53]
-    assert project.query("select * from kalshi.candles_filled('X', 1, '2026-11-01', now())") == []
+    assert template.query("select * from kalshi.candles_filled('X', 1, '2026-11-01', now())") == []
 
 
 def test_only_what_is_asked_for_is_read(rolled_up: Project) -> None:
@@ -300,7 +330,8 @@ def test_only_what_is_asked_for_is_read(rolled_up: Project) -> None:
     rolled_up.query(
         "insert into kalshi.candles select (jsonb_populate_record(c, jsonb_build_object("
         "'end_ts', c.end_ts + n * interval '10 minutes'))).* "
-        "from kalshi.candles c, generate_series(1, 2000) as n where end_ts = %s",
+        "from kalshi.candles c, generate_series(1, 2000) as n "
+        "where market_ticker = 'M' and end_ts = %s",
         START + timedelta(minutes=9),
     )
     rolled_up.query("analyze kalshi.candles")
@@ -323,18 +354,17 @@ def _rows_read(node: Any) -> Any:
         yield from _rows_read(child)
 
 
-def test_views_that_users_built_stay_and_unchanged_ones_are_left_alone(rolled_up: Project) -> None:
-    rolled_up.query("create view public.mine as select * from kalshi.market_summary")
-    kept = "select relname, oid from pg_class where relkind = 'v' and oid > 16384 order by 1"
-    before = rolled_up.query(kept)
-
-    rolled_up.must("dbt", "run")
-
-    assert rolled_up.query(kept) == before
-    assert len(rolled_up.query("select * from public.mine")) == 1
+def test_views_that_users_built_stay_and_unchanged_ones_are_left_alone(later: Later) -> None:
+    assert later.project.query(VIEWS) == later.views_before
+    tickers = "select market_ticker from public.mine order by 1"
+    assert later.project.query(tickers) == [("DAYS",), ("M",), ("P",), ("TWIN",)]
 
 
-def test_a_view_of_an_older_version_is_replaced(rolled_up: Project) -> None:
+def test_what_an_older_version_made_is_replaced_and_what_it_lacks_is_made_of_the_candles(
+    rolled_up: Project,
+) -> None:
+    """Of a version without rolled-up tables, whose raw windows are pruned."""
+    hours = rolled_up.query(HOURS)
     rolled_up.query("drop view kalshi.calibration")
     rolled_up.query("create view kalshi.calibration as select 1 as hours_before_close")
     rolled_up.query("drop function kalshi.candles_filled")
@@ -342,30 +372,21 @@ def test_a_view_of_an_older_version_is_replaced(rolled_up: Project) -> None:
         "create function kalshi.candles_filled(ticker text) returns text "
         "language sql as $$ select ticker $$"
     )
-
-    rolled_up.must("dbt", "run")
-
-    assert rolled_up.query("select brier_score from kalshi.calibration") == []
-    assert filled(rolled_up, 60, START, START + HOUR)
-
-
-def test_candles_of_before_this_version_are_rolled_up_though_their_raw_rows_are_pruned(
-    rolled_up: Project,
-) -> None:
-    hours = rolled_up.query("select to_jsonb(c) - 'updated_at' from kalshi.candles_1h c")
     rolled_up.query(
         "drop table kalshi.candles_1h, kalshi.candles_1d, kalshi.candles_1d_utc cascade"
     )
     rolled_up.query("delete from kalshi_ops.typed_models where model like 'candles_1%'")
     rolled_up.query("delete from kalshi_raw.candlesticks")
 
-    rolled_up.must("dbt", "run")
+    rolled_up.must("dbt", "run", "-s", "+candles_1d_utc", "+candles_filled", "+calibration")
 
-    assert rolled_up.query("select to_jsonb(c) - 'updated_at' from kalshi.candles_1h c") == hours
+    assert rolled_up.query("select brier_score from kalshi.calibration") == []
+    assert filled(rolled_up, 60, START, START + HOUR)
+    assert rolled_up.query(HOURS) == hours
 
 
-def test_any_number_of_minutes_is_a_period(rolled_up: Project) -> None:
-    rows = filled(rolled_up, 4, START, START + timedelta(minutes=12))
+def test_any_number_of_minutes_is_a_period(template: Project) -> None:
+    rows = filled(template, 4, START, START + timedelta(minutes=12))
 
     assert [(row[0], row[5]) for row in rows] == [(4, False), (8, False), (12, False)]
 

@@ -126,7 +126,7 @@ def typed(
                     candlesticks=_window_rows(recorded),
                 )
             )
-        project.must("dbt", "run")
+        project.must("dbt", "run", "-s", "+candles")
         yield project
 
 

@@ -65,6 +65,15 @@ BAD_CANDLES: list[tuple[Any, str]] = [
     (None, "end_period_ts is missing"),
 ]
 
+UNUSUAL_PRICES: list[tuple[dict[str, Any], str]] = [
+    ({"yes_bid_dollars": "0.346", "yes_bid": 34}, "0.346000"),
+    ({"yes_bid_dollars": "", "yes_bid": 1}, "0.010000"),
+    ({"yes_bid_dollars": None, "yes_bid": "0.5"}, "0.500000"),
+    ({"yes_bid_dollars": "0.12345600"}, "0.123456"),
+    ({"yes_bid_dollars": "1"}, "1.000000"),
+]
+"""Prices all the same, and what they are typed as."""
+
 GOOD_TIMES = ("2024-02-29T23:59:59.123456789Z", "2026-10-01T05:00:00+05:30", "2026-12-31T00:00:00Z")
 
 
@@ -79,6 +88,7 @@ def test_what_cannot_be_typed_is_rejected_with_its_reason_and_stops_nothing(
                 market(),
                 *(market(name, **fields) for name, (fields, _) in BAD_MARKETS.items()),
                 *(market(f"GOOD {time}", open_time=time) for time in GOOD_TIMES),
+                *(market(f"PRICE {n}", **fields) for n, (fields, _) in enumerate(UNUSUAL_PRICES)),
                 market("ORPHAN", "NOBODY"),
                 {"event_ticker": "E"},
                 5,
@@ -93,7 +103,9 @@ def test_what_cannot_be_typed_is_rejected_with_its_reason_and_stops_nothing(
         ),
     )
 
-    result = project.must("transform")
+    # the models, and the test that warns of them
+    models = ("+candles", "+rejects", "rejects_none", "--indirect-selection", "empty")
+    result = project.must("transform", "-s", *models)
 
     assert re.search(r"WARN \d+ rejects_none", result.out)
     status = project.must("status").out
@@ -125,10 +137,21 @@ def test_what_cannot_be_typed_is_rejected_with_its_reason_and_stops_nothing(
     ]
     assert project.query("select count(*) from kalshi.rejects where entity = 'event'") == [(5,)]
     assert project.query("select event_ticker from kalshi.events") == [("E",)]
-    assert project.query("select count(*) from kalshi.markets") == [(1 + len(GOOD_TIMES),)]
+    assert project.query(
+        "select yes_bid_dollars::text from kalshi.markets where market_ticker like 'PRICE %' "
+        "order by market_ticker"
+    ) == [(price,) for _, price in UNUSUAL_PRICES]
+    assert project.query("select count(*) from kalshi.markets") == [
+        (1 + len(GOOD_TIMES) + len(UNUSUAL_PRICES),)
+    ]
     assert project.query("select count(*) from kalshi.candles") == [(1,)]
 
 
+BUILD = ("dbt", "run", "-s", "+candles", "+rejects")
+
+
+@pytest.mark.one_server
+@pytest.mark.slow
 def test_rejects_leave_when_parents_or_corrections_arrive_and_as_a_full_refresh_has_them(
     project: Project,
 ) -> None:
@@ -144,18 +167,18 @@ def test_rejects_leave_when_parents_or_corrections_arrive_and_as_a_full_refresh_
             ],
         ),
     )
-    project.must("transform")
+    project.must(*BUILD)
     assert _rejects(project) == {
         ("market", "WAITS"),
         ("market", "WRONG"),
         ("candle", "M 1 2026-11-01T00:02:00Z"),
         ("window", "WAITS 1 2026-11-01T00:00:00Z to 2026-11-01T01:00:00Z"),
     }
-    project.must("transform")
+    project.must(*BUILD)
     assert len(_rejects(project)) == 4
 
     land(project, Landing(minute=2, events=[event("LATER")]))
-    project.must("transform")
+    project.must(*BUILD)
     assert _rejects(project) == {
         ("market", "WRONG"),
         ("candle", "M 1 2026-11-01T00:02:00Z"),
@@ -174,14 +197,14 @@ def test_rejects_leave_when_parents_or_corrections_arrive_and_as_a_full_refresh_
             windows=[Window("M", [candle(1), candle(2)])],
         ),
     )
-    project.must("transform")
+    project.must(*BUILD)
     assert _rejects(project) == {("market", "M"), ("candle", "WAITS 1 2026-11-01T00:02:00Z")}
     assert project.query("select count(*) from kalshi.markets") == [(3,)]
 
     before = project.query(
         "select to_jsonb(rejects) from kalshi.rejects order by entity, reject_key"
     )
-    project.must("transform", "--full-refresh")
+    project.must(*BUILD, "--full-refresh")
     assert before == project.query(
         "select to_jsonb(rejects) from kalshi.rejects order by entity, reject_key"
     )
@@ -189,23 +212,3 @@ def test_rejects_leave_when_parents_or_corrections_arrive_and_as_a_full_refresh_
 
 def _rejects(project: Project) -> set[tuple[str, str]]:
     return set(project.query("select entity, reject_key from kalshi.rejects"))
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"yes_bid_dollars": "0.346", "yes_bid": 34}, "0.346000"),
-        ({"yes_bid_dollars": "", "yes_bid": 1}, "0.010000"),
-        ({"yes_bid_dollars": None, "yes_bid": "0.5"}, "0.500000"),
-        ({"yes_bid_dollars": "0.12345600"}, "0.123456"),
-        ({"yes_bid_dollars": "1"}, "1.000000"),
-    ],
-)
-def test_unusual_prices_that_are_prices_are_typed(
-    project: Project, fields: dict[str, Any], expected: str
-) -> None:
-    land(project, Landing(events=[event()], markets=[market(**fields)]))
-
-    project.must("dbt", "run", "-s", "+markets")
-
-    assert project.query("select yes_bid_dollars::text from kalshi.markets") == [(expected,)]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from kalshi_elt.base.environment import use_project_settings
 from kalshi_elt.base.errors import KalshiEltError
+from kalshi_elt.base.extras import missing_extra
 from kalshi_elt.base.text import visible
 from kalshi_elt.cli.parser import parse
 
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
+        if needed := missing_extra(error):
+            return _fail(needed, 1, verbose)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return _fail(f"unexpected {reason}; --verbose shows where", 1, verbose)
 

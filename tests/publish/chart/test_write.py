@@ -10,6 +10,7 @@ import pytest
 
 from kalshi_elt.base.errors import UsageError
 from kalshi_elt.base.paths import PROJECT_ROOT
+from kalshi_elt.publish.chart.page import javascript
 from kalshi_elt.publish.chart.write import wanted_of
 from tests.conftest import Project
 
@@ -71,6 +72,28 @@ def test_the_terminal_gets_text_and_no_file(loaded_project: Project, folder: Pat
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("vl_convert", []), ("vl_convert", ["--png"]), ("plotext", ["--terminal"])],
+)
+def test_without_the_extra_it_says_what_to_install(
+    loaded_project: Project,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    arguments: list[str],
+) -> None:
+    # an import of it fails as where it is not installed
+    monkeypatch.setitem(sys.modules, module, None)
+    javascript.cache_clear()
+
+    status, message = failure(loaded_project, EVENT, *arguments)
+
+    assert status == 1
+    assert "this needs the extra `charts`, which is not installed: run `make setup " in message
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
 def test_a_terminal_has_colours_unless_it_wants_none(
     loaded_project: Project, no_color: str, coloured: bool
@@ -107,10 +130,10 @@ def test_a_terminal_has_colours_unless_it_wants_none(
         ([EVENT, "--since", "yesterday"], 2, "--since 'yesterday' is not a valid time"),
         ([EVENT, "--since", "1h", "--until", "2h"], 2, "is not before --until"),
         ([EVENT, "--until", "300d"], 2, "there are 1-minute candles from "),
-        ([EVENT, "--interval", "2"], 2, "--interval 2 is none of 1, 5, 15, 60, 1440"),
+        ([EVENT, "--interval", "2"], 2, "--interval 2 is not 1, 5, 15, 60 or 1440"),
         ([EVENT, "--interval", "x"], 2, "invalid int value: 'x'"),
         ([EVENT, "--top", "40"], 2, "--top 40 is not from 1 to 15"),
-        ([EVENT, "--to", "chart.png"], 2, "--to chart.png names no HTML file"),
+        ([EVENT, "--to", "chart.png"], 2, "--to chart.png is not an HTML file"),
         ([EVENT, "--to", "none/chart.html"], 1, "none/chart.html can't be written: No such file"),
         ([EVENT, "--terminal", "--png"], 2, "--terminal writes no file"),
         ([], 2, "the following arguments are required: TICKER"),

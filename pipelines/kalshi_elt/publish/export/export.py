@@ -1,7 +1,7 @@
 """The typed tables as files, Parquet or CSV, of one moment of the warehouse.
 
-A second export into the same folder writes what is new or changed and removes what is gone; a
-killed one goes on where it stopped.
+A second export into the same folder writes only files whose rows are new or changed, and removes
+those whose rows are gone. Run again after a kill, an export goes on where that one stopped.
 """
 
 import time
@@ -16,14 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from kalshi_elt.base.errors import KalshiEltError
 from kalshi_elt.base.text import count, size
 from kalshi_elt.ops.lock import at_rest
-from kalshi_elt.publish.export.files import (
-    FREE_LIMIT,
-    FREE_SCALE,
-    CsvFormat,
-    ParquetFormat,
-    PieceSplitter,
-    RowWriter,
-)
+from kalshi_elt.publish.export.files import CsvFormat, Format, PieceSplitter, RowWriter
 from kalshi_elt.publish.export.folder import ExportFolder, PendingFile, open_folder
 from kalshi_elt.publish.export.pieces import (
     NOT_EXPORTED,
@@ -33,27 +26,27 @@ from kalshi_elt.publish.export.pieces import (
     select_pieces,
 )
 from kalshi_elt.warehouse.connection import Warehouse
+from kalshi_elt.warehouse.queries import execute
 from kalshi_elt.warehouse.tables import Table, read_tables
 
 FORMATS = ("parquet", "csv")
 
 SPELLING = "set timezone = 'UTC'; set datestyle = 'ISO'; set bytea_output = 'hex'"
-"""How COPY spells values out, whatever the server's or the user's settings are."""
-
-Format = CsvFormat | ParquetFormat
+"""Settings by which COPY spells values out in one way, whatever those of server and user are."""
 
 
 @dataclass
 class Exported:
-    """What an export holds, and what it cost."""
+    """What an export holds, and what was done for it."""
 
     folder: Path
     tables: int = 0
     written: int = 0
+    """Files written; `unchanged` and `removed` are numbers of files, too."""
     unchanged: int = 0
     removed: int = 0
     rows: int = 0
-    """In all files."""
+    """Rows in all files, written or unchanged."""
     written_bytes: int = 0
     seconds: float = 0.0
 
@@ -81,8 +74,9 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
                 raise KalshiEltError(
                     "nothing is typed yet: run `make load && make transform` first"
                 )
+            chosen = _format(file_format, connection, tables)
             with open_folder(folder, file_format) as target:
-                _Export(connection, target, exported).run(tables)
+                _Export(connection, target, exported, chosen).write_all(tables)
     except OSError as error:
         raise KalshiEltError(
             f"export: {error.strerror or error} ({error.filename or folder}); mend that and run it "
@@ -92,27 +86,35 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
     return exported
 
 
+def _format(name: str, connection: Connection, tables: list[Table]) -> Format:
+    if name == CsvFormat.suffix:
+        return CsvFormat()
+    # imported only here: it needs an extra, and takes a second
+    from kalshi_elt.publish.export.parquet import ParquetFormat, oversized
+
+    return ParquetFormat(oversized(connection, tables))
+
+
 @contextmanager
 def _snapshot(warehouse: Warehouse) -> Iterator[Connection]:
-    """One moment of the warehouse, each value spelled in one way."""
+    """A connection that sees one moment of the warehouse, and spells each value in one way."""
     with at_rest(warehouse), warehouse.snapshot() as connection:
         connection.set_client_encoding("UTF8")
-        with connection.cursor() as cursor:
-            cursor.execute(SPELLING)
+        execute(connection, SPELLING)
         yield connection
 
 
 class _Export:
-    """One run: the connection, the folder, and what was done so far."""
+    """One export under way: its connection and folder, and what was done so far."""
 
-    def __init__(self, connection: Connection, target: ExportFolder, exported: Exported) -> None:
+    def __init__(
+        self, connection: Connection, target: ExportFolder, exported: Exported, chosen: Format
+    ) -> None:
         self._connection, self._target, self._exported = connection, target, exported
-        self._format: Format = CsvFormat()
+        self._format = chosen
         self._pending: PendingFile | None = None
 
-    def run(self, tables: list[Table]) -> None:
-        if self._target.format == ParquetFormat.suffix:
-            self._format = ParquetFormat(_oversized(self._connection, tables))
+    def write_all(self, tables: list[Table]) -> None:
         names: set[str] = set()
         for table in tables:
             columns = {column.name: column.type for column in table.columns}
@@ -161,32 +163,3 @@ class _Export:
         finally:
             if self._pending is not None:
                 self._pending.discard()
-
-
-def _oversized(connection: Connection, tables: list[Table]) -> list[tuple[str, str]]:
-    """Columns of type `numeric` without limits that hold a value which no decimal of Parquet does.
-
-    JSON's numbers have no limits, so there may be one some day; it must not stop every export.
-    """
-    found = []
-    for table in tables:
-        for column in table.columns:
-            if column.type == "numeric" and not _fits(connection, table, column.name):
-                found.append((table.name, column.name))
-    return found
-
-
-def _fits(connection: Connection, table: Table, column: str) -> bool:
-    query = sql.SQL(
-        "select not exists (select true from {table} where {column} <> round({column}, {scale}) "
-        "or abs({column}) >= {limit} limit 1)"
-    ).format(
-        table=table.identifier,
-        column=sql.Identifier(column),
-        scale=sql.Literal(FREE_SCALE),
-        limit=sql.Literal(FREE_LIMIT),
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        (fits,) = cursor.fetchone() or (False,)
-    return bool(fits)

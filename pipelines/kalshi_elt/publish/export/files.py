@@ -1,62 +1,47 @@
-"""Rows as Postgres' COPY sends them, written as CSV or Parquet.
+"""Rows as Postgres' COPY sends them, written as CSV.
 
-COPY's CSV tells NULL (nothing) from an empty text (`""`), and spells every number and time out, so
-both formats are made of it: CSV as it comes, Parquet by Arrow's reader, which takes each value for
-what the column is. No value is a Python object, or a float, in between.
+Both formats are made from COPY's CSV, which tells NULL (nothing) from an empty text (`""`), and
+spells every number and time out in full. CSV is written as it comes; for Parquet, Arrow reads it
+(parquet.py). So no value becomes a Python object, or a float, in between.
 """
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, Protocol
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from psycopg2 import sql
 
-from kalshi_elt.publish.export.pieces import PARTITIONED, Piece
-from kalshi_elt.warehouse.tables import Column, Table
+from kalshi_elt.publish.export.pieces import Piece
+from kalshi_elt.warehouse.tables import Table
 
 CHUNK_BYTES = 16_000_000
-"""So much is held before it is written; a row group of a Parquet file."""
-
-ARROW_TYPES = {
-    "smallint": pa.int16(),
-    "integer": pa.int32(),
-    "bigint": pa.int64(),
-    "boolean": pa.bool_(),
-    "real": pa.float32(),
-    "double precision": pa.float64(),
-    "date": pa.date32(),
-    "timestamp with time zone": pa.timestamp("us", tz="UTC"),
-    "timestamp without time zone": pa.timestamp("us"),
-    "text[]": pa.list_(pa.string()),
-}
-"""Every other type is written as Postgres spells it: text, and jsonb as JSON."""
-
-DECIMAL = re.compile(r"numeric\((\d+),(\d+)\)")
-
-MOST_DIGITS = 38
-"""Of a decimal that all readers of Parquet know."""
-
-FREE_SCALE = 18
-"""Digits after the point of a column that is `numeric` without limits; 20 are left before it."""
-
-FREE_LIMIT = 10 ** (MOST_DIGITS - FREE_SCALE)
+"""Bytes of rows that are held before they are written. In Parquet they make a row group."""
 
 
 class RowWriter(Protocol):
-    """Writes rows of COPY, each one element, into one file."""
+    """Writes rows into one file."""
 
-    def write(self, rows: Sequence[bytes]) -> None: ...
+    def write(self, rows: Sequence[bytes]) -> None:
+        """Write rows, each a line of COPY's CSV."""
 
     def close(self) -> None:
-        """Write what a file ends with; the file stays open."""
+        """Write what the file format ends with. The file itself stays open."""
+
+
+class Format(Protocol):
+    """A file format: which columns of a table COPY is asked for, and what writes them."""
+
+    suffix: str
+    """What names of its files end with, without the dot."""
+
+    def columns(self, table: Table) -> sql.Composable:
+        """What to select of a row called `present`."""
+
+    def writer(self, table: Table, file: BinaryIO) -> RowWriter:
+        """What writes the table's rows into a file."""
 
 
 class CsvFormat:
-    """CSV as COPY makes it, with a header line; all columns."""
+    """CSV as COPY makes it, with a header line and all columns."""
 
     suffix = "csv"
 
@@ -82,114 +67,12 @@ class _CsvWriter:
         pass
 
 
-class ParquetFormat:
-    """Parquet with the columns' own types.
-
-    The values of partition keys are in the folders' names alone, as readers of the layout expect.
-    """
-
-    suffix = "parquet"
-
-    def __init__(self, oversized: Sequence[tuple[str, str]] = ()) -> None:
-        self._oversized = frozenset(oversized)
-        """(table, column): numerics without limits with a value that no decimal holds: as text."""
-
-    def columns(self, table: Table) -> sql.Composable:
-        return sql.SQL(", ").join(
-            sql.SQL(_SELECTED.get(column.type, "present.{}")).format(sql.Identifier(column.name))
-            for column in self._kept(table)
-        )
-
-    def schema(self, table: Table) -> pa.Schema:
-        """The columns' names and types in the table's files."""
-        return pa.schema(
-            [
-                (
-                    column.name,
-                    pa.string()
-                    if (table.name, column.name) in self._oversized
-                    else arrow_type(column.type),
-                )
-                for column in self._kept(table)
-            ]
-        )
-
-    def writer(self, table: Table, file: BinaryIO) -> RowWriter:
-        return _ParquetWriter(file, self.schema(table))
-
-    def _kept(self, table: Table) -> list[Column]:
-        partitioning = PARTITIONED.get(table.name)
-        left_out = {key.name for key in partitioning.keys} if partitioning else set()
-        return [column for column in table.columns if column.name not in left_out]
-
-
-_SELECTED = {"text[]": "to_json(present.{})"}
-"""What is asked for instead of a column, by its type."""
-
-
-def arrow_type(postgres_type: str) -> pa.DataType:
-    """The Parquet file's type for a column. Decimals keep their own precision and scale."""
-    if postgres_type == "numeric":
-        return pa.decimal128(MOST_DIGITS, FREE_SCALE)
-    if match := DECIMAL.fullmatch(postgres_type):
-        precision, scale = int(match[1]), int(match[2])
-        return pa.decimal128(precision, scale) if precision <= MOST_DIGITS else pa.string()
-    return ARROW_TYPES.get(postgres_type, pa.string())
-
-
-class _ParquetWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._lists = [name for name in schema.names if pa.types.is_list(schema.field(name).type)]
-        self._writer = pa.parquet.ParquetWriter(file, schema, compression="zstd")
-
-    def write(self, rows: Sequence[bytes]) -> None:
-        self._writer.write_table(self._read(b"".join(rows)))
-
-    def _read(self, text: bytes) -> pa.Table:
-        types = {
-            field.name: pa.string() if field.name in self._lists else field.type
-            for field in self._schema
-        }
-        table = pa.csv.read_csv(
-            pa.BufferReader(text),
-            # a row must not be longer than a block
-            read_options=pa.csv.ReadOptions(
-                column_names=self._schema.names, block_size=len(text) + 1
-            ),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=types,
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                true_values=["t"],
-                false_values=["f"],
-                timestamp_parsers=[pa.csv.ISO8601],
-            ),
-        )
-        for name in self._lists:
-            table = table.set_column(
-                table.schema.get_field_index(name), self._schema.field(name), _lists(table[name])
-            )
-        return table
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-def _lists(column: pa.ChunkedArray) -> pa.Array:
-    texts = column.to_pylist()
-    return pa.array(
-        [None if text is None else json.loads(text) for text in texts], pa.list_(pa.string())
-    )
-
-
 class PieceSplitter:
-    """What COPY writes to: the rows of several pieces, one after the other, each into its file.
+    """The file that COPY writes to: it passes rows of several pieces on, each piece to its own
+    file.
 
-    Postgres sends each row by itself and psycopg2 hands it on so, and how many rows a piece has is
-    known from the same snapshot.
+    Rows come one at a time, as Postgres sends them and psycopg2 hands them on, piece after piece.
+    Where a piece ends is known from its number of rows, which was counted in the same snapshot.
     """
 
     def __init__(
@@ -216,7 +99,7 @@ class PieceSplitter:
             self._next()
 
     def finish(self) -> None:
-        """After the last row: closes a piece without any rows."""
+        """To be called after the last row: ends the last piece if it has no rows."""
         if self._piece is not None and self._left == 0:
             self._close()
             self._next()
