@@ -10,12 +10,13 @@ from kalshi_elt.transform.build import run_dbt, target_folder
 from kalshi_elt.warehouse.connection import Warehouse
 
 TARGET = target_folder() / "dagster"
-"""Where dbt writes for Dagster. One folder for all runs: one for each would be 600 MB a day."""
+"""Where dbt writes for Dagster: the same folder every time, as a folder for each build of a job of
+every five minutes would take 600 MB a day."""
 
 MODELS = "model."
 
 NOWHERE = Warehouse("localhost", 5432, "nobody", "", "none", {}, Path())
-"""dbt wants a profile to parse with, and never connects."""
+"""A warehouse that is not there: to parse a project dbt needs a profile, but never connects."""
 
 Manifest = dict[str, Any]
 
@@ -25,7 +26,7 @@ def _read() -> Manifest:
     file = TARGET / "manifest.json"
     if not file.exists() or file.stat().st_mtime < _newest_change():
         TARGET.mkdir(parents=True, exist_ok=True)
-        # made aside: another process of Dagster may be reading it
+        # written elsewhere and then moved, as another process of Dagster may be reading the file
         with TemporaryDirectory(dir=TARGET) as folder:
             paths = ("--target-path", folder, "--log-path", folder)
             run_dbt(NOWHERE, ["parse", "--quiet", *paths])

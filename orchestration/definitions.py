@@ -11,6 +11,7 @@ defs = dg.Definitions(
     jobs=[refresh, backfill],
     schedules=[refresh_schedule],
     resources={"dbt": DBT},
-    # two steps, one after the other: a process for each would cost each the imports again
+    # in one process: a job has two steps, one after the other, and in processes of their own each
+    # of them would import everything again
     executor=dg.in_process_executor,
 )

@@ -1,4 +1,4 @@
-"""Failed steps: one line that says what is wrong, as on the command line."""
+"""Failed steps say in one line what is wrong, as the command line does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,8 @@ from kalshi_elt.base.errors import KalshiEltError
 
 @contextmanager
 def failures_in_one_line() -> Iterator[None]:
-    """An error of ours fails the step with its message alone: a cause could quote a secret."""
+    """Let an error of ours in the block fail the step with its message alone. Its causes are left
+    out, as they could quote a password."""
     try:
         yield
     except KalshiEltError as error:

@@ -27,7 +27,7 @@ backfill = dg.define_asset_job(
     "backfill",
     selection=dg.AssetSelection.assets(candlesticks_by_day, typed_tables),
     description="Load the candles of a day, type them, test them.",
-    # of what waits in the queue, the newest data goes first
+    # below the 0 of `refresh`: of the runs that wait in the queue, those with new data go first
     tags={"dagster/priority": "-1"},
 )
 

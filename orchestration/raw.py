@@ -1,4 +1,4 @@
-"""The raw tables as assets: what dlt's source says of them, filled by `kalshi_elt.load.load`."""
+"""The raw tables as assets: their columns as dlt's source has them, filled by a load."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,8 @@ FIRST_DAY = "2021-07-01"
 DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC")
 
 DAYS_PER_RUN = 7
-"""How many days of a backfill share a run: typing costs a run more than landing a day does."""
+"""How many days of a backfill one run of Dagster loads: in a run for a single day typing would take
+longer than landing."""
 
 FIGURES = {
     SERIES.name: ("series",),
@@ -59,7 +60,7 @@ class RawTranslator(DagsterDltTranslator):
         spec = super().get_asset_spec(data)
         return spec.replace_attributes(
             key=raw_key(data.resource.name),
-            # the translator's own is an asset for the API's side, which nobody makes
+            # dagster-dlt would add an asset for the API's side, which nothing here makes
             deps=[],
             description=described["description"],
             group_name=RAW_SCHEMA,
@@ -88,7 +89,8 @@ def _specs() -> list[dg.AssetSpec]:
     translator = RawTranslator()
     source = raw_rows_source(series=(), events=(), markets=(), candlesticks=())
     return [
-        # without a pipeline: making one writes its folder, and which one the warehouse decides
+        # without a pipeline: to make one writes its working folder, and where that is depends on
+        # the warehouse, which is not opened here
         translator.get_asset_spec(DltResourceTranslatorData(resource=resource, pipeline=None))
         for resource in source.resources.values()
     ]
@@ -127,9 +129,9 @@ def candlesticks_by_day(
 
 
 def _load(context: dg.AssetExecutionContext, **times: str) -> LoadSummary:
-    """One load. What can't be landed fails the step; what landed is kept."""
+    """One load. When something can't be landed the step fails, and what landed is kept."""
     with failures_in_one_line():
-        # in a queue of Dagster's nobody runs it again by hand, so another load is waited for
+        # another load that is under way is waited for: nobody would run the step again by hand
         settings = load_settings({"wait": True, **times})
         wanted = parse_range(settings.since, settings.until, now=time.time())
         summary = load(settings, wanted, open_warehouse(database_url(), pgdata_dir()))

@@ -33,19 +33,19 @@ from orchestration.raw import DAYS_OF_CANDLES, raw_key
 RUN_RESULTS = "run_results.json"
 
 SAID_BY_DBT = "Errors parsed from dbt logs:"
-"""What dagster-dbt's error has before dbt's own words."""
+"""The words in dagster-dbt's error after which dbt's own follow."""
 
 MOST_FAILURES = 5
 """How many failed models and tests are named."""
 
 
 class TypedTranslator(DagsterDbtTranslator):
-    """Models and sources under their names in the warehouse, so that a source of dbt is the raw
-    table that the loader fills."""
+    """Models and sources under their names in the warehouse. A source of dbt and the raw table that
+    a load fills have the same name, and so are one asset."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         if dbt_resource_props["schema"] == OPS_SCHEMA:
-            # what the loader remembers of the windows that it lands with the candles
+            # what a load remembers (kalshi_ops) of the windows of candles that it lands
             return raw_key(CANDLESTICKS.name)
         return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
 
@@ -57,13 +57,13 @@ class TypedTranslator(DagsterDbtTranslator):
     ) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
         if any(dep.asset_key == raw_key(CANDLESTICKS.name) for dep in spec.deps):
-            # the days of a backfill land in the same table
+            # days that a backfill loads land in the same table, so its models depend on them, too
             return spec.merge_attributes(deps=[DAYS_OF_CANDLES])
         return spec
 
 
 TRANSLATOR = TypedTranslator(
-    # a raw table, and what is remembered of it
+    # a raw table and the tables of kalshi_ops about it are one asset
     DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
 )
 
@@ -73,24 +73,26 @@ class Dbt(DbtCliResource):
 
     @cached_property
     def _cli_version(self) -> Version:
-        """Known without `dbt --version`, which asks a package registry for newer ones."""
+        """The installed version. Asking `dbt --version` for it would ask a package registry for
+        newer ones."""
         return Version(dbt_version)
 
 
 DBT = Dbt(
     project_dir=str(PROJECT_ROOT),
     profiles_dir=str(PROJECT_ROOT),
-    # need not be on the PATH: the environment need not be activated
+    # named in full, so that it is found when the environment was not activated and it is not on
+    # the PATH
     dbt_executable=str(Path(sys.executable).with_name("dbt")),
     global_config_flags=["--no-use-colors"],
 )
 
 
-# without a DbtProject: it would parse with the `dbt` on the PATH, and copy the whole checkout with
-# its environments and warehouses for a long selection
+# Without a DbtProject: that would parse with whatever `dbt` is on the PATH, and for a long
+# selection copy the whole checkout, with the environments and warehouses in it.
 @assets_of_dbt(name="transform", manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, pool=POOL)
 def typed_tables(context: dg.AssetExecutionContext, dbt: Dbt) -> Iterator[Any]:
-    """`make transform`: type what landed, then test it."""
+    """`make transform`: build and test the typed tables."""
     target = TARGET / "run"
     (target / RUN_RESULTS).unlink(missing_ok=True)
     with failures_in_one_line():
@@ -115,4 +117,4 @@ def _failures(build: DbtCliInvocation) -> str:
     results = json.loads((build.target_path / RUN_RESULTS).read_bytes())["results"]
     failed = [r["unique_id"].split(".")[2] for r in results if r["status"] in FAILED]
     more = f" and {len(failed) - MOST_FAILURES} more" if len(failed) > MOST_FAILURES else ""
-    return f"{', '.join(failed[:MOST_FAILURES])}{more}; the run's output says why"
+    return f"{', '.join(failed[:MOST_FAILURES])}{more}; dbt's output says why"

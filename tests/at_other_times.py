@@ -75,12 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.at_other_times", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--quick", action="store_true", help="few tests, at one clock change")
+    parser.add_argument("--moment", choices=[moment.name for moment in MOMENTS], help="one alone")
     options, for_pytest = parser.parse_known_args(arguments)
     found = [path for pattern in LIBRARIES for path in sorted(Path("/").glob(pattern[1:]))]
     if not found:
         print("there is no libfaketime here: apt-get install faketime", file=sys.stderr)
         return 2
-    marked, moments = ("clock_change", (CLOCKS_GO_BACK,)) if options.quick else ("clock", MOMENTS)
+    marked = "clock_change" if options.quick else "clock"
+    moments: tuple[Moment, ...] = (CLOCKS_GO_BACK,) if options.quick else MOMENTS
+    if options.moment:
+        moments = tuple(moment for moment in MOMENTS if moment.name == options.moment)
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "sitecustomize.py").write_text(SLEEP)

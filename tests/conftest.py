@@ -28,7 +28,7 @@ from kalshi_elt.cli.main import main
 from kalshi_elt.warehouse.connection import Warehouse, open_warehouse
 from kalshi_elt.warehouse.embedded import EmbeddedServer
 from simulator import Exchange, Simulator
-from simulator.servers import POSTGRES_15, embedded_server, postgres_15
+from simulator.servers import POSTGRES_15, embedded_server, postgres_15, run_statements
 from tests.support.databases import CITUS_URL, copy_database, create_database, drop_database
 
 USES_DBT = ("check", "dbt", "docs", "replay", "run", "site", "transform")
@@ -53,11 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kill-points",
         type=int,
-        default=20,
+        default=6,
         help="how often tests/load/test_kill.py kills a load at a random moment",
     )
     parser.addoption(
-        "--soak-seconds", type=float, default=60, help="how long tests/job/test_soak.py goes on"
+        "--soak-seconds", type=float, default=1, help="how long tests/job/test_soak.py goes on"
     )
 
 
@@ -190,7 +190,8 @@ def server_url(
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """An embedded server of the file's own, whose tests may break it."""
     server = EmbeddedServer(tmp_path_factory.mktemp("pg"))
-    server.start()
+    # what is killed are processes, never the machine
+    run_statements(server.start(), "alter system set fsync = off", "select pg_reload_conf()")
     yield server
     server.stop()
 
@@ -199,6 +200,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 def dbt_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where dbt writes what it builds, for all tests of the session."""
     return tmp_path_factory.mktemp("dbt")
+
+
+@pytest.fixture(scope="session")
+def dbt_nodes() -> list[dict[str, Any]]:
+    """What dbt's `manifest.json` says of each model and test."""
+    from tests.support import quick_dbt
+
+    return list(quick_dbt.parsed().written["nodes"].values())
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,14 @@
 """A backup holds the whole warehouse, and a restored one goes on where the other stood."""
 
 import os
+import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,15 +18,15 @@ import pytest
 
 from kalshi_elt.admin.backup import SCHEMAS
 from kalshi_elt.base.errors import WarehouseError
-from kalshi_elt.base.paths import PROJECT_ROOT
 from kalshi_elt.ops.lock import hold_lock
 from kalshi_elt.warehouse.client_programs import client_program
 from simulator import Simulator
-from tests.conftest import Project, empty_project, new_database
+from tests.conftest import Project, empty_project
 from tests.support.clock import HOUR
 from tests.support.landing import Landing, Window, candle, event, land, market
+from tests.support.processes import end_of, start_command
 from tests.support.tables import typed_rows
-from tests.support.world import SEED, World, world_at_noon
+from tests.support.world import World, world_at_noon
 
 FOUND = (
     "select count(*) from pg_class where relnamespace in "
@@ -43,7 +44,7 @@ RAW = (
 
 PROBABILITIES = (
     "select count(probability) from kalshi.event_probabilities("
-    f"'{SEED}', 60, '2026-11-20 10:00+00', '2026-11-20 12:00+00')"
+    "'E', 1, '2026-11-01 00:00+00', '2026-11-01 00:05+00')"
 )
 
 
@@ -61,15 +62,29 @@ def small(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Pro
         yield project
 
 
+@pytest.fixture(scope="module")
+def saved(small: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of it. For tests that only read it."""
+    folder = tmp_path_factory.mktemp("backups") / "saved"
+    assert "backed up" in small.must("backup", str(folder)).out
+    return folder
+
+
+TYPE_CANDLES = ("dbt", "run", "-s", "+candles")
+
+
+def typed_candles(project: Project) -> list[tuple[object, ...]]:
+    return project.query(
+        "select to_jsonb(candles) - 'created_at' from kalshi.candles "
+        "order by market_ticker, interval_min, end_ts"
+    )
+
+
 @pytest.fixture
-def saved(small: Project, tmp_path: Path) -> Path:
-    """A backup of it."""
-    small.must("backup", str(tmp_path / "saved"))
-    return tmp_path / "saved"
-
-
-def empty(project: Project, server_url: str) -> Project:
-    return Project(new_database(server_url), project.simulator, project.work)
+def target(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
+    """Another, empty warehouse."""
+    with empty_project(server_url, simulator, dbt_work) as project:
+        yield project
 
 
 def fingerprints(project: Project) -> list[object]:
@@ -90,26 +105,35 @@ def definitions(project: Project) -> list[tuple[object, ...]]:
     )
 
 
+def test_a_restored_warehouse_is_as_the_other_one(
+    small: Project, saved: Path, target: Project
+) -> None:
+    out = target.must("restore", str(saved)).out
+
+    assert out.startswith("restored ") and out.count("\n") == 1
+    assert fingerprints(target) == fingerprints(small)
+    assert definitions(target) == definitions(small)
+    assert typed_rows(target) == typed_rows(small)
+    # its body names no database
+    (minutes,) = small.query(PROBABILITIES)
+    assert target.query(PROBABILITIES) == [minutes]
+    assert minutes > (0,)
+
+
+@pytest.mark.one_server
 @pytest.mark.slow
 def test_a_restored_warehouse_goes_on_where_the_other_stood(
-    project: Project, server_url: str, tmp_path: Path
+    project: Project, target: Project, tmp_path: Path
 ) -> None:
     with world_at_noon(project) as world:
         world.load("--since", "2h")
         project = world.project
-        project.must("transform")
-        assert "backed up" in project.must("backup", str(tmp_path / "saved")).out
-        restored = World(empty(project, server_url), world.clock)
-        out = restored.project.must("restore", str(tmp_path / "saved")).out
-        assert out.startswith("restored ") and out.count("\n") == 1
-        assert fingerprints(restored.project) == fingerprints(project)
-        assert definitions(restored.project) == definitions(project)
+        project.must("dbt", "run")
+        project.must("backup", str(tmp_path / "saved"))
+        restored = World(replace(project, database_url=target.database_url), world.clock)
+        restored.project.must("restore", str(tmp_path / "saved"))
         assert typed_rows(restored.project) == typed_rows(project)
         assert len(typed_rows(restored.project)["candles"]) > 100
-        # its body names no database
-        (hours,) = project.query(PROBABILITIES)
-        assert restored.project.query(PROBABILITIES) == [hours]
-        assert hours > (0,)
 
         world.clock.pass_by(HOUR)
         tickers = [t for (t,) in project.query("select market_ticker from kalshi.markets")]
@@ -117,15 +141,16 @@ def test_a_restored_warehouse_goes_on_where_the_other_stood(
         for one in (world, restored):
             one.load()
             both.append([one.asked(ticker) for ticker in tickers])
-            one.project.must("transform")
+            one.project.must("dbt", "run")
 
         # nothing that the backup covers is asked for again
         assert both[0] == both[1]
         assert any(both[1])
         assert typed_rows(restored.project) == typed_rows(project)
-        restored.project.must("dbt", "test")
+        restored.project.must("dbt", "test", "-s", "path:dbt_project/tests/integrity")
 
 
+@pytest.mark.one_server
 @pytest.mark.slow
 def test_restored_into_the_same_place_the_folder_of_later_loads_does_no_harm(
     project: Project, tmp_path: Path
@@ -136,21 +161,20 @@ def test_restored_into_the_same_place_the_folder_of_later_loads_does_no_harm(
         project.must("backup", str(tmp_path / "saved"))
         world.clock.pass_by(HOUR)
         world.load()
-        project.must("transform")
-        rows = typed_rows(project)["candles"]
+        project.must(*TYPE_CANDLES)
+        rows = typed_candles(project)
         for schema in SCHEMAS:
             project.query(f"drop schema {schema} cascade")
 
         project.must("restore", str(tmp_path / "saved"))
         world.load()
-        project.must("transform")
+        project.must(*TYPE_CANDLES)
 
-    assert typed_rows(project)["candles"] == rows
+    assert typed_candles(project) == rows
 
 
-def test_a_warehouse_with_something_in_it_is_not_restored_over(
-    small: Project, saved: Path, server_url: str
-) -> None:
+@pytest.mark.one_server
+def test_a_warehouse_with_something_in_it_is_not_restored_over(small: Project, saved: Path) -> None:
     before = fingerprints(small)
 
     result = small.run("restore", str(saved))
@@ -160,10 +184,11 @@ def test_a_warehouse_with_something_in_it_is_not_restored_over(
     assert fingerprints(small) == before
 
 
+@pytest.mark.one_server
 def test_a_restore_that_fails_leaves_nothing_and_the_next_one_works(
-    small: Project, saved: Path, server_url: str
+    small: Project, saved: Path, target: Project, tmp_path: Path
 ) -> None:
-    target = empty(small, server_url)
+    saved = Path(shutil.copytree(saved, tmp_path / "saved"))
     largest = max(saved.glob("*.dat.gz"), key=lambda file: file.stat().st_size)
     whole = largest.read_bytes()
     largest.write_bytes(whole[: len(whole) // 2])
@@ -178,24 +203,26 @@ def test_a_restore_that_fails_leaves_nothing_and_the_next_one_works(
     assert fingerprints(target) == fingerprints(small)
 
 
+@pytest.mark.one_server
 def test_what_is_no_backup_is_told(small: Project, tmp_path: Path) -> None:
     result = small.run("restore", str(tmp_path))
 
     assert (result.status, result.err.count("\n")) == (2, 1)
-    assert "that is no backup" in result.err
+    assert "that is not a backup" in result.err
 
 
+@pytest.mark.one_server
 def test_a_backup_does_not_mind_a_load_and_a_restore_does(
-    small: Project, tmp_path: Path, server_url: str
+    small: Project, tmp_path: Path, target: Project
 ) -> None:
     with hold_lock(small.warehouse(), wait=False):
         small.must("backup", str(tmp_path / "saved"))
-    target = empty(small, server_url)
     with hold_lock(target.warehouse(), wait=False):
         assert target.run("restore", str(tmp_path / "saved")).status == 3
     target.must("restore", str(tmp_path / "saved"))
 
 
+@pytest.mark.one_server
 def test_a_folder_that_is_there_is_left_alone(small: Project, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
 
@@ -205,6 +232,7 @@ def test_a_folder_that_is_there_is_left_alone(small: Project, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.one_server
 def test_a_folder_that_can_not_be_made_is_named(small: Project, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
@@ -222,6 +250,7 @@ def wait_for_pg_dump(project: Project) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.one_server
 def test_a_failed_backup_leaves_nothing(small: Project, tmp_path: Path) -> None:
     def end_it() -> None:
         wait_for_pg_dump(small)
@@ -242,20 +271,18 @@ def test_a_failed_backup_leaves_nothing(small: Project, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.one_server
 def test_a_killed_backup_leaves_no_folder_and_the_next_one_is_whole(
-    small: Project, tmp_path: Path, server_url: str
+    small: Project, tmp_path: Path, target: Project
 ) -> None:
     with closing(psycopg2.connect(small.database_url)) as blocker:
         # pg_dump waits for this lock, and goes on by itself when we are killed
         blocker.cursor().execute("lock table kalshi.events in access exclusive mode")
-        run = subprocess.Popen(
-            [sys.executable, "-m", "kalshi_elt", "backup", str(tmp_path / "saved")],
-            cwd=PROJECT_ROOT,
-            env={**os.environ, "DATABASE_URL": small.database_url},
-        )
+        command = ("backup", str(tmp_path / "saved"))
+        run = start_command(command, {"DATABASE_URL": small.database_url})
         wait_for_pg_dump(small)
-        run.send_signal(signal.SIGKILL)
-        run.wait()
+        run.kill()
+        assert end_of(run) == -signal.SIGKILL
         assert not (tmp_path / "saved").exists()
         second = small.run("backup", str(tmp_path / "saved"))
         assert (second.status, "another backup" in second.err) == (3, True)
@@ -267,11 +294,11 @@ def test_a_killed_backup_leaves_no_folder_and_the_next_one_is_whole(
 
     assert result.status == 0
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
-    target = empty(small, server_url)
     target.must("restore", str(tmp_path / "saved"))
     assert fingerprints(target) == fingerprints(small)
 
 
+@pytest.mark.one_server
 def test_the_password_is_in_no_process_list(small: Project, tmp_path: Path) -> None:
     password = small.warehouse().password or "trusted"
     with patch("kalshi_elt.admin.backup.subprocess.run", wraps=subprocess.run) as spy:
@@ -282,6 +309,7 @@ def test_the_password_is_in_no_process_list(small: Project, tmp_path: Path) -> N
     assert not any(password in command for command in commands)
 
 
+@pytest.mark.one_server
 def test_before_anything_landed_the_next_step_is_named(project: Project, tmp_path: Path) -> None:
     result = project.run("backup", str(tmp_path / "saved"))
 

@@ -226,10 +226,11 @@ def test_a_materialized_view_in_the_way_is_named_and_nothing_is_changed(restored
 
 def test_a_row_that_went_missing_undoes_all_of_it(restored: Project) -> None:
     before = everything(restored)
-    statements = citus.Plan.distribute.fget  # type: ignore[attr-defined]
+    statements = citus.Distribution.distribute.fget  # type: ignore[attr-defined]
     lose = "delete from kalshi.candles where market_ticker = 'M3'"
 
-    with patch.object(citus.Plan, "distribute", property(lambda plan: [*statements(plan), lose])):
+    losing = property(lambda distribution: [*statements(distribution), lose])
+    with patch.object(citus.Distribution, "distribute", losing):
         result = restored.run("distribute")
 
     assert (result.status, result.err.count("\n")) == (1, 1)

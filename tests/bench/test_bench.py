@@ -16,7 +16,7 @@ import pytest
 from bench.__main__ import main
 from bench.day import Day
 from bench.exchange import MINUTE, TAPES, Exchange, Size
-from bench.measure import Finished, Series, alternate, cpu_seconds, peak_mb
+from bench.measure import Finished, Series, alternate, cpu_seconds, peak_mb, run_pipeline
 from bench.scale import exponent
 from bench.server import BenchServer, Stats
 from kalshi_elt.cli.main import main as elt
@@ -116,6 +116,7 @@ def test_after_the_quiet_begins_there_are_no_candles() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.one_server
 @pytest.mark.clock
 def test_a_load_brings_the_exchange_to_the_last_candle(
     project: Project, exchange: BenchServer
@@ -132,6 +133,7 @@ def test_a_load_brings_the_exchange_to_the_last_candle(
     ) == [(known.candles_a_day(),)]
 
 
+@pytest.mark.one_server
 def test_a_load_of_one_event(project: Project, exchange: BenchServer) -> None:
     event = Exchange(SIZE, now=NOW).event_ticker(5)
     result = project.must("load", "--event", event, KALSHI_API_URL=exchange.url)
@@ -156,6 +158,10 @@ def test_a_process_is_measured(exchange: BenchServer) -> None:
     assert cpu_seconds(exchange.pid) > 0
     assert peak_mb(exchange.pid) > 5
     assert peak_mb(2**22 + 1) == 0
+    child = run_pipeline(["load", "--help"], os.environ)
+    assert child.seconds > 0 and child.cpu_seconds > 0
+    assert child.peak_mb > 5
+    assert "--since" in child.output
 
 
 def test_the_exponent_is_fitted() -> None:
@@ -207,7 +213,9 @@ def test_transform_of_an_increment_runs() -> None:
 
 @pytest.mark.slow
 def test_day_runs() -> None:
-    assert verdicts("day", "--part", "0.0005") == [
+    with patch("bench.workspace.run_pipeline", in_this_process):
+        found = verdicts("day", "--part", "0.0005")
+    assert found == [
         "load against Kalshi's pace",
         "day, 0.0005 of it",
         "memory of the loader",

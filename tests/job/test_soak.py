@@ -4,29 +4,30 @@ Every few seconds `kalshi-elt run` starts, a process of its own, and something g
 answers badly or not at all, the process is killed or stopped, Postgres dies or goes away for a
 while. In the end the typed tables are the truth, nothing has leaked, and `kalshi_ops.runs` tells
 what happened.
+
+The suite has one round, in which each of these happens once, with a transform of few models and no
+data tests; `make soak` goes on for ten minutes with all of it.
 """
 
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from kalshi_elt.warehouse.embedded import EmbeddedServer
 from simulator import Exchange, Simulator
 from simulator.prices import ONE_DOLLAR
 from tests.conftest import Project, new_database
+from tests.support.processes import start_command
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +44,16 @@ FAULTS = (
     "reset",
 )
 
+FEW_MODELS = {
+    "kalshi_elt.transform.build.WITHOUT_UNIT_TESTS": (
+        *("-s", "+candles", "+rejects", "--indirect-selection", "empty"),
+    )
+}
+"""In place of all of them."""
+
+LONG = 120.0
+"""From so many seconds on, runs are the whole job."""
+
 MOST_GROWTH = 1.25
 """A run at the end may take so much more memory than one at the start."""
 
@@ -55,45 +66,47 @@ class Soak:
     server: EmbeddedServer
     folder: Path
     dice: random.Random
+    seconds: float
+    """How long it shall go on."""
     statuses: Counter[int] = field(default_factory=Counter)
     """Runs by exit status; minus the signal where one was killed."""
-    memory: list[int] = field(default_factory=list)
-    """Peak resident memory in kB of each run that ended well, in order."""
 
-    def start(self) -> "subprocess.Popen[bytes]":
+    @property
+    def is_long(self) -> bool:
+        return self.seconds >= LONG
+
+    def start(self) -> ForkServerProcess:
         """A run, as a scheduler starts it."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "kalshi_elt", "run", "--status", "all", "--budget", "60s"],
-            env={
-                **os.environ,
+        folder = self.folder
+        return start_command(
+            ("run", "--status", "all", "--budget", "60s"),
+            {
                 "DATABASE_URL": self.project.database_url,
                 "KALSHI_API_URL": self.project.simulator.url,
-                "DLT_DATA_DIR": str(self.folder / "dlt"),
-                "DBT_TARGET_PATH": str(self.folder / "target"),
-                "DBT_LOG_PATH": str(self.folder / "logs"),
-                "TMPDIR": str(self.folder / "tmp"),
+                "DLT_DATA_DIR": str(folder / "dlt"),
+                "DBT_TARGET_PATH": str(folder / "target"),
+                "DBT_LOG_PATH": str(folder / "logs"),
+                "TMPDIR": str(folder / "tmp"),
                 "SOURCES__KALSHI__RATE": "1000",
                 "SOURCES__KALSHI__ATTEMPTS": "3",
                 "SOURCES__KALSHI__TIMEOUT": "2",
             },
-            stdout=(self.folder / "out").open("ab"),
-            stderr=(self.folder / "err").open("ab"),
+            out=folder / "out",
+            err=folder / "err",
+            peak=folder / "peak",
+            patches={} if self.is_long else FEW_MODELS,
         )
 
-    def finish(self, process: "subprocess.Popen[bytes]") -> int:
+    def finish(self, process: ForkServerProcess) -> int:
         """Wait for a run; returns its exit status."""
-        deadline = time.monotonic() + LONGEST_RUN
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            assert time.monotonic() < deadline, f"a run hangs: {self.said('err')}"
-            time.sleep(0.05)
-        process.returncode = code = os.waitstatus_to_exitcode(status)
-        self.statuses[code] += 1
-        if code == 0:
-            self.memory.append(usage.ru_maxrss)
-        return code
+        process.join(LONGEST_RUN)
+        assert process.exitcode is not None, f"a run hangs: {self.said('err')}"
+        self.statuses[process.exitcode] += 1
+        return process.exitcode
+
+    def in_the_middle(self) -> None:
+        """Wait until a run is somewhere in its work."""
+        time.sleep(self.dice.uniform(0.1, 7.0 if self.is_long else 3.0))
 
     def said(self, stream: str) -> str:
         return (self.folder / stream).read_text()[-3000:]
@@ -122,9 +135,9 @@ class Soak:
 
     def _signal_a_run(self, number: signal.Signals) -> None:
         process = self.start()
-        time.sleep(self.dice.uniform(0.3, 7.0))
-        with suppress(ProcessLookupError):
-            # not send_signal(), which would take the exit status from finish()
+        self.in_the_middle()
+        if process.is_alive():
+            assert process.pid
             os.kill(process.pid, number)
         self.finish(process)
 
@@ -135,7 +148,7 @@ class Soak:
 
     def postgres_is_killed(self) -> None:
         process = self.start()
-        time.sleep(self.dice.uniform(0.3, 7.0))
+        self.in_the_middle()
         postmaster = int((self.server.data / "postmaster.pid").read_text().split()[0])
         os.kill(postmaster, signal.SIGKILL)
         self.finish(process)
@@ -143,7 +156,7 @@ class Soak:
 
     def postgres_is_stopped_for_a_while(self) -> None:
         process = self.start()
-        time.sleep(self.dice.uniform(0.3, 7.0))
+        self.in_the_middle()
         self.server.stop()
         time.sleep(1)
         self.server.start()
@@ -162,21 +175,23 @@ class Soak:
 
 
 @pytest.fixture
-def soak(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soak]:
+def soak(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Soak]:
+    seconds: float = request.config.getoption("--soak-seconds")
     server = EmbeddedServer(tmp_path_factory.mktemp("pg"))
     (tmp_path / "tmp").mkdir()
     exchange = Exchange.generate(events=8, markets_per_event=3, multivariate=1, pace="quiet")
     with Simulator(exchange) as simulator:
         project = Project(new_database(server.start()), simulator, tmp_path)
-        yield Soak(project, server, tmp_path, random.Random(6))
+        yield Soak(project, server, tmp_path, random.Random(6), seconds)
     server.stop()
 
 
-def test_a_job_that_everything_happens_to(request: pytest.FixtureRequest, soak: Soak) -> None:
-    seconds: float = request.config.getoption("--soak-seconds")
+def test_a_job_that_everything_happens_to(soak: Soak) -> None:
     assert soak.finish(soak.start()) == 0, soak.said("err")
     files = count_files(soak.folder)
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + soak.seconds
     rounds = 0
     while time.monotonic() < deadline:
         for trouble in soak.troubles():
@@ -188,6 +203,7 @@ def test_a_job_that_everything_happens_to(request: pytest.FixtureRequest, soak: 
 
     print(f"{rounds} rounds, exit statuses {dict(soak.statuses)}")
     assert_the_truth(soak.project)
+    assert_a_wrong_candle_would_be_noticed(soak.project)
     assert_nothing_leaked(soak, files)
     assert_the_runs_tell(soak)
 
@@ -218,6 +234,16 @@ def assert_the_truth(project: Project) -> None:
     assert project.query("select count(*) from kalshi.rejects") == [(0,)]
 
 
+def assert_a_wrong_candle_would_be_noticed(project: Project) -> None:
+    """The check of the truth can fail."""
+    project.query(
+        "delete from kalshi.candles where (market_ticker, end_ts) = "
+        "(select market_ticker, min(end_ts) from kalshi.candles group by 1 limit 1)"
+    )
+    with pytest.raises(AssertionError):
+        assert_the_truth(project)
+
+
 def dollars(ticks: int) -> Decimal:
     return Decimal(ticks) / ONE_DOLLAR
 
@@ -242,7 +268,9 @@ def assert_nothing_leaked(soak: Soak, files: int) -> None:
     assert list((soak.folder / "tmp").iterdir()) == []
     assert list((soak.folder / "dlt").rglob("*.csv")) == []
     assert count_files(soak.folder) <= files, "files pile up"
-    first, last = soak.memory[:2], soak.memory[-2:]
+    # of the runs that ended well, in order
+    memory = [int(line) for line in (soak.folder / "peak").read_text().split()]
+    first, last = memory[:2], memory[-2:]
     assert max(last) < MOST_GROWTH * max(first), f"memory grew: {first} to {last} kB"
 
 
@@ -271,17 +299,3 @@ def assert_the_runs_tell(soak: Soak) -> None:
     for before, line in pairwise(said.splitlines()):
         # Python itself prints one when a signal comes within a callback, and goes on
         assert not line.startswith("Traceback") or before.startswith("Exception ignored in"), said
-
-
-def test_the_soak_notices_a_wrong_candle(soak: Soak) -> None:
-    """The check of the truth can fail."""
-    assert soak.finish(soak.start()) == 0, soak.said("err")
-    assert_the_truth(soak.project)
-    with psycopg2.connect(soak.project.database_url) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "delete from kalshi.candles where (market_ticker, end_ts) = "
-            "(select market_ticker, min(end_ts) from kalshi.candles group by 1 limit 1)"
-        )
-
-    with pytest.raises(AssertionError):
-        assert_the_truth(soak.project)

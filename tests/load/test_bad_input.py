@@ -175,31 +175,28 @@ def test_a_missing_database_is_named(project: Project) -> None:
     assert_one_clear_line(result, 1, "DATABASE_URL", '"no_such" does not exist')
 
 
-def test_a_payload_that_jsonb_refuses_lands_with_the_refused_part_shown(
+def test_text_from_the_api_is_only_data_and_what_jsonb_refuses_is_shown_replaced(
     faulty: Project,
 ) -> None:
-    exchange = faulty.simulator.exchange
-    exchange.change_market(f"{SEED}-GNEWS", title="NUL \x00, half \ud800 of a pair \U0001f600")
+    texts = {
+        "GNEWS": "NUL \x00, half \ud800 of a pair \U0001f600",
+        "AOCA": "Robert'); drop table kalshi.markets; --",
+        "PBUT": '50 % \\ "quoted"',
+    }
+    for name, text in texts.items():
+        faulty.simulator.exchange.change_market(f"{SEED}-{name}", title=text)
 
     faulty.must("load", "--since", "1h")
-    faulty.must("transform")
+    faulty.must("dbt", "run", "-s", "+markets")
 
-    assert faulty.query(
-        "select title from kalshi.markets where market_ticker = %s", f"{SEED}-GNEWS"
-    ) == [("NUL \ufffd, half \ufffd of a pair \U0001f600",)]
-    assert faulty.query("select count(*) from kalshi_raw.markets where is_sanitized") == [(1,)]
-
-
-@pytest.mark.parametrize("name", ["Robert'); drop table kalshi.markets; --", '50 % \\ "quoted"'])
-def test_text_from_the_api_is_only_data(faulty: Project, name: str) -> None:
-    faulty.simulator.exchange.change_market(f"{SEED}-GNEWS", title=name)
-
-    faulty.must("load", "--since", "1h")
-    faulty.must("transform")
-
-    assert faulty.query(
-        "select title from kalshi.markets where market_ticker = %s", f"{SEED}-GNEWS"
-    ) == [(name,)]
+    typed = dict(faulty.query("select market_ticker, title from kalshi.markets"))
+    assert {name: typed[f"{SEED}-{name}"] for name in texts} == {
+        **texts,
+        "GNEWS": "NUL \ufffd, half \ufffd of a pair \U0001f600",
+    }
+    assert faulty.query("select market_ticker from kalshi_raw.markets where is_sanitized") == [
+        (f"{SEED}-GNEWS",)
+    ]
 
 
 def test_a_package_left_pending_lands_before_the_next_one(faulty: Project) -> None:

@@ -4,7 +4,6 @@ Every case ends the same way: the loads go on until one ends with 0, dbt types w
 typed tables are, row by row, those of a load that nothing disturbed.
 """
 
-import json
 import os
 import random
 import shutil
@@ -14,11 +13,11 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from threading import Thread
-from typing import IO, Any
+from typing import Any
 
 import psycopg2
 import pytest
@@ -27,6 +26,7 @@ from kalshi_elt.warehouse.embedded import EmbeddedServer
 from kalshi_elt.warehouse.names import RAW_TABLES, TYPED_TABLES
 from simulator import Exchange, Simulator
 from tests.conftest import Project, empty_project, new_database
+from tests.support.processes import end_of, start_command
 
 pytestmark = pytest.mark.slow
 
@@ -41,27 +41,7 @@ LONGEST_LIFE = 1.6
 DLT_TABLES = {"_dlt_loads", "_dlt_pipeline_state", "_dlt_version"}
 NOT_COMPARED = ("fetched_at", "created_at", "updated_at")
 
-RUNNER = """
-import json, os, sys
-from kalshi_elt.base.environment import use_project_settings
-use_project_settings()
-from kalshi_elt.cli.main import main
-from kalshi_elt.load import crawl, load
-crawl.OBJECTS_PER_PACKAGE = 60
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        output = os.open(os.environ["LOAD_OUTPUT"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1), os.dup2(output, 2), os.close(0)
-        status = main(json.loads(line))
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(status)
-    print(child, flush=True)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-"""Starts loads with small packages, each a process of its own. It imports once, for importing dlt
-takes longer than such a load; `test_the_command_itself...` goes without it."""
+SMALL_PACKAGES = {"kalshi_elt.load.crawl.OBJECTS_PER_PACKAGE": 60}
 
 
 def wanted() -> list[str]:
@@ -80,43 +60,43 @@ def wanted() -> list[str]:
 class Load:
     """One load under way."""
 
-    pid: int
-    answers: IO[str]
+    process: ForkServerProcess
+
+    @property
+    def status(self) -> int | None:
+        return self.process.exitcode
 
     def kill_after(self, seconds: float) -> bool:
         """Kill it then; False when it had ended by itself."""
-        ended = Thread(target=self.wait)
-        ended.start()
-        ended.join(seconds)
-        if ended.is_alive():
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-        ended.join()
-        return self.status == -signal.SIGKILL
+        self.process.join(seconds)
+        self.process.kill()
+        return self.wait() == -signal.SIGKILL
 
     def wait(self) -> int:
-        self.status = int(self.answers.readline())
-        return self.status
+        return end_of(self.process)
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        self.process.kill()
         assert self.wait() == -signal.SIGKILL
 
 
 @dataclass(frozen=True)
 class Loader:
-    """Starts loads on one warehouse, one after the other."""
+    """Starts loads on one warehouse, one after the other, with small packages."""
 
     project: Project
     folder: Path
     """dlt's data folder and the loads' output are in here."""
-    process: "subprocess.Popen[str]"
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "output").touch()
 
     def start(self) -> Load:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(wanted()) + "\n")
-        self.process.stdin.flush()
-        return Load(int(self.process.stdout.readline()), self.process.stdout)
+        variables, output = environment(self.project, self.folder), self.folder / "output"
+        return Load(
+            start_command(wanted(), variables, out=output, err=output, patches=SMALL_PACKAGES)
+        )
 
     def finish(self) -> None:
         """A load that nothing disturbs ends with 0, whatever was before."""
@@ -134,29 +114,13 @@ class Loader:
 
 def environment(project: Project, folder: Path) -> dict[str, str]:
     return {
-        **os.environ,
         "DATABASE_URL": project.database_url,
         "KALSHI_API_URL": project.simulator.url,
         "DLT_DATA_DIR": str(folder / "dlt"),
-        "LOAD_OUTPUT": str(folder / "output"),
         "SOURCES__KALSHI__RATE": "40",
         "SOURCES__KALSHI__REQUESTS_PER_PACKAGE": "4",
         "SOURCES__KALSHI__SECONDS_PER_PACKAGE": "0",
     }
-
-
-@contextmanager
-def loader(project: Project, folder: Path) -> Iterator[Loader]:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "output").touch()
-    with subprocess.Popen(
-        [sys.executable, "-c", RUNNER],
-        env=environment(project, folder),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Loader(project, folder, process)
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +140,8 @@ def project(server: EmbeddedServer, frozen: Simulator, dbt_work: Path) -> Iterat
 
 
 @pytest.fixture
-def loads(project: Project, tmp_path: Path) -> Iterator[Loader]:
-    with loader(project, tmp_path / "loads") as running:
-        yield running
+def loads(project: Project, tmp_path: Path) -> Loader:
+    return Loader(project, tmp_path / "loads")
 
 
 Rows = dict[str, set[str]]
@@ -193,8 +156,7 @@ def undisturbed(
 ) -> Rows:
     """The typed tables of a load in peace."""
     with empty_project(server.start(), frozen, dbt_work) as project:
-        with loader(project, tmp_path_factory.mktemp("peace")) as running:
-            running.finish()
+        Loader(project, tmp_path_factory.mktemp("peace")).finish()
         rows = typed_rows(project)
     assert len(rows["events"]) == 20
     assert len(rows["markets"]) == 180
@@ -289,8 +251,8 @@ def test_loads_killed_at_random_moments_end_like_one_in_peace(
 
     def ruin(seed: int) -> tuple[Loader, int]:
         project = Project(new_database(url), frozen, dbt_work)
-        with loader(project, tmp_path / str(seed)) as loads:
-            return loads, kill_again_and_again(loads, random.Random(seed))
+        loads = Loader(project, tmp_path / str(seed))
+        return loads, kill_again_and_again(loads, random.Random(seed))
 
     kills = seed = 0
     with ThreadPoolExecutor(2) as pool:
@@ -304,7 +266,7 @@ def test_loads_killed_at_random_moments_end_like_one_in_peace(
 
 def test_the_working_folder_may_be_lost_with_the_load(loads: Loader, undisturbed: Rows) -> None:
     dice = random.Random(1)
-    for _ in range(4):
+    for _ in range(2):
         loads.start().kill_after(dice.uniform(0.8, LONGEST_LIFE))
         shutil.rmtree(loads.data, ignore_errors=True)
     loads.finish()
@@ -471,7 +433,7 @@ def test_postgres_may_die_and_come_back_under_the_load(
     server: EmbeddedServer, loads: Loader, undisturbed: Rows
 ) -> None:
     dice = random.Random(2)
-    for _ in range(3):
+    for _ in range(2):
         load = loads.start()
         time.sleep(dice.uniform(0.6, LONGEST_LIFE))
         postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
@@ -490,8 +452,8 @@ def test_the_command_itself_may_be_killed_in_any_second(
 ) -> None:
     """With packages of the size that users have, and kills while Python is still importing too."""
     command = [sys.executable, "-m", "kalshi_elt", *wanted()]
-    variables = environment(project, tmp_path)
-    for seconds in (0.5, 4.0):
+    variables = {**os.environ, **environment(project, tmp_path)}
+    for seconds in (0.5, 2.5):
         with subprocess.Popen(
             command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:

@@ -33,6 +33,7 @@ def world(project: Project) -> Iterator[World]:
         yield world
 
 
+@pytest.mark.one_server
 def test_a_new_market_starts_24_hours_back(world: World) -> None:
     world.load()
 
@@ -49,6 +50,7 @@ def test_a_second_load_asks_for_what_is_new_and_the_last_five_minutes(world: Wor
     assert world.candle_requests == 1
 
 
+@pytest.mark.one_server
 def test_a_second_load_at_the_same_moment_asks_for_the_last_five_minutes(world: World) -> None:
     world.load()
 
@@ -57,6 +59,7 @@ def test_a_second_load_at_the_same_moment_asks_for_the_last_five_minutes(world: 
     assert world.asked() == [(NOON - LATE_CORRECTIONS, NOON)]
 
 
+@pytest.mark.one_server
 def test_a_known_market_goes_on_from_its_end_after_a_long_pause(world: World) -> None:
     world.load()
     world.clock.pass_by(9 * DAY)
@@ -66,6 +69,7 @@ def test_a_known_market_goes_on_from_its_end_after_a_long_pause(world: World) ->
     assert hull(world.asked()) == (NOON - LATE_CORRECTIONS, NOON + 9 * DAY)
 
 
+@pytest.mark.one_server
 def test_a_market_that_opened_meanwhile_begins_with_its_life(world: World) -> None:
     world.load()
     world.clock.pass_by(3 * HOUR)
@@ -102,6 +106,7 @@ def test_since_and_until_ask_exactly_for_the_gaps(world: World) -> None:
     assert world.covered() == [(NOON - 6 * HOUR, NOON - 30 * MINUTE)]
 
 
+@pytest.mark.one_server
 def test_a_range_that_is_covered_asks_for_nothing(world: World) -> None:
     range_ = ("--since", iso(NOON - 5 * HOUR), "--until", iso(NOON - HOUR))
     world.load(*range_)
@@ -121,6 +126,7 @@ def test_again_asks_once_more_for_what_is_covered(world: World) -> None:
     assert world.covered() == [(NOON - 5 * HOUR, NOON - HOUR)]
 
 
+@pytest.mark.one_server
 def test_a_backfill_does_not_move_where_a_plain_load_goes_on(world: World) -> None:
     world.load()
     world.load("--since", iso(NOON - 3 * DAY), "--until", iso(NOON - 2 * DAY))
@@ -143,6 +149,7 @@ def test_since_open_is_a_whole_life(world: World) -> None:
     assert hull(world.asked(interval=1440)) == (NOON - LATE_CORRECTIONS, NOON + DAY)
 
 
+@pytest.mark.one_server
 def test_since_open_of_a_closed_market_ends_with_its_life(world: World) -> None:
     ticker = next(
         market.ticker
@@ -161,6 +168,7 @@ def test_since_open_of_a_closed_market_ends_with_its_life(world: World) -> None:
     assert world.candle_requests == 0
 
 
+@pytest.mark.one_server
 def test_each_interval_has_a_coverage_of_its_own(world: World) -> None:
     world.load("--interval", "60")
 
@@ -170,6 +178,7 @@ def test_each_interval_has_a_coverage_of_its_own(world: World) -> None:
     assert world.asked(interval=60) == [(NOON - LATE_CORRECTIONS, NOON)]
 
 
+@pytest.mark.one_server
 def test_a_period_longer_than_the_settling_time_is_read_again_once_it_is_over(
     world: World,
 ) -> None:
@@ -183,7 +192,14 @@ def test_a_period_longer_than_the_settling_time_is_read_again_once_it_is_over(
     assert world.candles(interval=60) == expected
 
 
-@pytest.mark.parametrize("failing", [0, 1, 2], ids=["first", "middle", "last"])
+@pytest.mark.parametrize(
+    "failing",
+    [
+        pytest.param(0, id="first", marks=pytest.mark.one_server),
+        pytest.param(1, id="middle"),
+        pytest.param(2, id="last", marks=pytest.mark.one_server),
+    ],
+)
 def test_what_failed_is_not_covered_and_the_next_plain_load_takes_it_up(
     world: World, failing: int
 ) -> None:
@@ -233,6 +249,7 @@ def joined(stretches: list[Stretch]) -> list[Stretch]:
     return found
 
 
+@pytest.mark.one_server
 def test_what_failed_is_taken_up_by_a_load_of_another_range_too_once_it_is_plain(
     world: World,
 ) -> None:
@@ -248,6 +265,7 @@ def test_what_failed_is_taken_up_by_a_load_of_another_range_too_once_it_is_plain
     assert world.asked() == [(NOON - 2 * HOUR, NOON)]
 
 
+@pytest.mark.one_server
 def test_one_request_of_many_that_fails_costs_its_own_windows_only(world: World) -> None:
     world.project.simulator.faults.add("server_error", path=BATCH, count=1)
 
@@ -262,34 +280,38 @@ def test_one_request_of_many_that_fails_costs_its_own_windows_only(world: World)
     assert 0 < len(failed_tickers) < 10
 
 
-@pytest.mark.parametrize("minutes_old", [1, 4])
-def test_a_late_correction_of_the_last_periods_arrives_in_the_typed_table(
-    world: World, minutes_old: int
-) -> None:
+def test_a_late_correction_of_the_last_periods_arrives_in_the_typed_table(world: World) -> None:
+    settling = range(NOON - LATE_CORRECTIONS + 1, NOON + 1)
     lively = max(
         (t for t in world.exchange.markets if t.startswith(SEED)),
-        key=lambda t: len(world.exchange.candles(t, 1, NOON - LATE_CORRECTIONS + 1, NOON)),
+        key=lambda t: len(world.exchange.candles(t, 1, settling[0], settling[-1])),
     )
-    ends = [c.end_ts for c in world.exchange.candles(lively, 1, NOON - LATE_CORRECTIONS + 1, NOON)]
-    end = min(ends, key=lambda end: abs(NOON - minutes_old * MINUTE - end))
+    ends = [c.end_ts for c in world.exchange.candles(lively, 1, settling[0], settling[-1])]
+    # about a minute and four minutes old
+    late, early = max(ends), min(ends)
+    assert late >= NOON - 2 * MINUTE and early <= NOON - 3 * MINUTE
     world.load()
-    world.project.must("dbt", "run")
-    world.exchange.correct_candle(lively, end, bid_close=4_242)
+    world.project.must("dbt", "run", "-s", "+candles")
+    world.exchange.correct_candle(lively, late, bid_close=4_242)
+    world.exchange.correct_candle(lively, early, bid_close=4_141)
     world.clock.pass_by(HOUR)
 
     world.load()
-    world.project.must("dbt", "run")
+    world.project.must("dbt", "run", "-s", "+candles")
 
     assert world.project.query(
         "select yes_bid_close_dollars::text from kalshi.candles "
-        "where market_ticker = %s and interval_min = 1 and end_ts = to_timestamp(%s)",
+        "where market_ticker = %s and interval_min = 1 and end_ts = any(%s::timestamptz[]) "
+        "order by end_ts",
         lively,
-        end,
-    ) == [("0.424200",)]
+        [iso(early), iso(late)],
+    ) == [("0.414100",), ("0.424200",)]
 
 
+@pytest.mark.one_server
 def test_windows_of_a_market_tile_without_overlap(world: World) -> None:
-    """Only the settling time is there twice, once for each load that went on from it."""
+    """Only the last minutes before an answer, in which candles may still change, are there twice:
+    once for each load that went on from them."""
     world.load()
     world.clock.pass_by(7 * HOUR)
     world.load()
@@ -347,10 +369,12 @@ def test_coverage_is_the_union_of_the_landed_windows_less_the_settling_time(
     assert world.project.query("select count(*) from kalshi_ops.coverage") == [(20,)]
 
 
+@pytest.mark.one_server
 def test_markets_fetched_at_different_times_share_requests_in_the_next_load(
     world: World,
 ) -> None:
-    """A first load takes minutes; its markets must not cost a request each ever after."""
+    """A first load takes minutes, so its answers come at different moments. Later loads must not
+    need a request for each market because of that."""
     clock = Clock(NOON + 30, seconds_by_answer=7)
     exchange = Exchange.generate(events=60, markets_per_event=10, multivariate=0, clock=clock)
     with Simulator(exchange) as simulator:

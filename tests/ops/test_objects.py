@@ -82,7 +82,7 @@ def story(server_url: str, dbt_work: Path) -> Iterator[Story]:
         exchange.remove_market(found.removed.ticker)
         clock.now = LATER
         world.load(*OPEN)
-        world.project.must("dbt", "run")
+        world.project.must("dbt", "run", "-s", "+candles")
         yield found
 
 

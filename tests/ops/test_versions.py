@@ -119,7 +119,7 @@ def test_an_upgrade_keeps_every_row_and_the_next_run_goes_on(
         assert before[table] <= rows(project, table), f"{table}: rows were lost or changed"
     found = project.query("select market_ticker, end_ts from kalshi.candles")
     assert set(keys) <= set(found)
-    assert project.query("select min(run) from kalshi_ops.loads") == [(1,)], "typed once more"
+    assert project.query("select min(build) from kalshi_ops.loads") == [(1,)], "typed once more"
 
 
 def run_on(project: Project) -> None:
@@ -177,7 +177,7 @@ def test_an_upgrade_that_fails_changes_nothing(old: Project) -> None:
 
 @pytest.mark.one_server
 def test_a_warehouse_of_this_version_goes_on(restored: Restored) -> None:
-    """Its dump is what the next version begins with."""
+    """A dump of each version is kept, from which later versions are tested."""
     project = restored(VERSION)
     keys = project.query("select market_ticker, end_ts from kalshi.candles")
 
@@ -185,7 +185,7 @@ def test_a_warehouse_of_this_version_goes_on(restored: Restored) -> None:
 
     found = project.query("select market_ticker, end_ts from kalshi.candles")
     assert set(keys) <= set(found)
-    assert project.query("select min(run) from kalshi_ops.loads") == [(1,)], "typed once more"
+    assert project.query("select min(build) from kalshi_ops.loads") == [(1,)], "typed once more"
 
 
 def test_what_is_of_this_version_stays_as_it_is(new: Project) -> None:

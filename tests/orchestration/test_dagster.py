@@ -331,8 +331,7 @@ def test_a_failing_test_of_dbt_fails_the_step_and_its_check(empty: Orchestrated)
     failed = [c.check_name for c in result.get_asset_check_evaluations() if not c.passed]
     assert failed == ["markets_prices_between_zero_and_one"]
     assert failures(result) == {
-        "transform": "dbt build failed: markets_prices_between_zero_and_one; "
-        "the run's output says why"
+        "transform": "dbt build failed: markets_prices_between_zero_and_one; dbt's output says why"
     }
 
 

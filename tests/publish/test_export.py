@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from simulator import Simulator
 from tests.conftest import Project, copied, empty_project
 from tests.support.databases import is_cluster
 from tests.support.landing import Landing, Window, candle, event, land, market
+from tests.support.processes import end_of, start_command
 
 # U+FFFD is what landing writes for NUL
 STRANGE = 'He said "no",\nthen\r\nleft; \u202eRTL\u200f \U0001f389 \\N \\. NULL \ufffd end'
@@ -61,7 +63,7 @@ def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[
     """A warehouse that the tests copy, as that is quicker than building one."""
     with empty_project(server_url, simulator, dbt_work) as project:
         land(project, ROWS)
-        project.must("transform")
+        project.must("dbt", "run")
         # one that ends at midnight
         project.query(
             COPIED + "where market_ticker = 'M' and end_ts = '2026-11-01 00:01+00'",
@@ -75,6 +77,30 @@ def typed(template: Project) -> Iterator[Project]:
     """A copy of it."""
     with copied(template) as project:
         yield project
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A warehouse, and an export of it."""
+
+    project: Project
+    folder: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def as_parquet(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """For tests that only read."""
+    folder = tmp_path_factory.mktemp("exports") / "new" / "out"
+    return Exported(template, folder, export(template, folder))
+
+
+@pytest.fixture
+def exported(as_parquet: Exported, typed: Project, tmp_path: Path) -> Exported:
+    """A copy of both."""
+    folder = tmp_path / "exported"
+    shutil.copytree(as_parquet.folder, folder)
+    return Exported(typed, folder, as_parquet.said)
 
 
 def export(project: Project, folder: Path, file_format: str = "parquet") -> str:
@@ -152,12 +178,10 @@ def assert_equal_to_warehouse(project: Project, folder: Path) -> None:
         assert same_moment(parquet_rows(folder, relation)) == expected, relation.name
 
 
-def test_parquet_holds_every_value_exactly_with_its_type(typed: Project, tmp_path: Path) -> None:
-    out = export(typed, tmp_path / "new" / "out")
-
-    folder = tmp_path / "new" / "out"
-    assert_equal_to_warehouse(typed, folder)
-    assert "exported 15 tables" in out
+def test_parquet_holds_every_value_exactly_with_its_type(as_parquet: Exported) -> None:
+    folder = as_parquet.folder
+    assert_equal_to_warehouse(as_parquet.project, folder)
+    assert "exported 15 tables" in as_parquet.said
     assert pq.read_table(folder / "events.parquet")["title"].to_pylist()[0].endswith("� end")
     schema = pq.read_schema(folder / f"{DAY_1}.parquet")
     assert schema.field("trade_open_dollars").type == pa.decimal128(10, 6)
@@ -173,18 +197,26 @@ def test_parquet_holds_every_value_exactly_with_its_type(typed: Project, tmp_pat
     assert drift.field("json_types").type == pa.list_(pa.string())
 
 
-def test_no_column_is_a_float(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path)
-
-    for path in tmp_path.rglob("*.parquet"):
+def test_no_column_is_a_float(as_parquet: Exported) -> None:
+    for path in as_parquet.folder.rglob("*.parquet"):
         assert not [field for field in pq.read_schema(path) if pa.types.is_floating(field.type)], (
             path
         )
 
 
-def test_csv_copied_back_into_postgres_is_the_same(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path, "csv")
+@pytest.fixture(scope="module")
+def as_csv(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+    """Of a database with settings of its own. For tests that only read."""
+    folder = tmp_path_factory.mktemp("exports")
+    with copied(template) as project:
+        name = project.database_url.rpartition("/")[2]
+        project.query(f"alter database {name} set timezone = 'America/New_York'")
+        project.query(f"alter database {name} set datestyle = 'SQL, DMY'")
+        yield Exported(project, folder, export(project, folder, "csv"))
 
+
+def test_csv_copied_back_into_postgres_is_the_same(as_csv: Exported) -> None:
+    typed, tmp_path = as_csv.project, as_csv.folder
     with closing(psycopg2.connect(typed.database_url)) as connection:
         cursor = connection.cursor()
         for relation in relations(typed):
@@ -203,36 +235,23 @@ def test_csv_copied_back_into_postgres_is_the_same(typed: Project, tmp_path: Pat
             cursor.execute("drop table back")
 
 
-def test_csv_is_what_any_reader_of_csv_understands(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path, "csv")
-
-    with (tmp_path / "events.csv").open(newline="") as file:
+def test_csv_is_what_any_reader_of_csv_understands_and_times_are_utc_whatever_the_settings_are(
+    as_csv: Exported,
+) -> None:
+    with (as_csv.folder / "events.csv").open(newline="") as file:
         events = list(csv.DictReader(file))
     assert [row["title"] for row in events] == [STRANGE, "NaN"]
-    with (tmp_path / f"{DAY_1}.csv").open(newline="") as file:
+    with (as_csv.folder / f"{DAY_1}.csv").open(newline="") as file:
         first = next(csv.DictReader(file))
     assert first["end_ts"] == "2026-11-01 00:01:00+00"
     assert (first["volume_fp"], first["interval_min"]) == ("1234567890.12", "1")
     assert (first["yes_bid_open_dollars"], first["trade_open"]) == ("0.340000", "")
 
 
-def test_times_are_utc_whatever_the_settings_are(typed: Project, tmp_path: Path) -> None:
-    name = typed.database_url.rpartition("/")[2]
-    typed.query(f"alter database {name} set timezone = 'America/New_York'")
-    typed.query(f"alter database {name} set datestyle = 'SQL, DMY'")
-
-    export(typed, tmp_path, "csv")
-
-    with (tmp_path / f"{DAY_1}.csv").open(newline="") as file:
-        assert next(csv.DictReader(file))["end_ts"] == "2026-11-01 00:01:00+00"
-
-
 def test_candles_lie_by_interval_and_the_day_of_their_end_and_history_by_day(
-    typed: Project, tmp_path: Path
+    as_parquet: Exported,
 ) -> None:
-    export(typed, tmp_path)
-
-    assert files(tmp_path) == {
+    assert files(as_parquet.folder) == {
         *(DAY_1, DAY_2, DAY_1.replace("min=1", "min=60")),
         "market_history/day=2026-11-01/part-0",
         *("series", "events", "markets", "rejects", "field_drift", "settlements"),
@@ -240,33 +259,34 @@ def test_candles_lie_by_interval_and_the_day_of_their_end_and_history_by_day(
         *("market_summary", "prices_before_close", "calibration", "coverage"),
     }
     # it ends at midnight, so it lies in the day that begins then
-    (row,) = pq.ParquetFile(tmp_path / f"{DAY_2}.parquet").read().to_pylist()
+    (row,) = pq.ParquetFile(as_parquet.folder / f"{DAY_2}.parquet").read().to_pylist()
     assert row["end_ts"].isoformat() == "2026-11-02T00:00:00+00:00"
 
 
-def test_every_typed_model_of_dbt_is_exported(template: Project, tmp_path: Path) -> None:
-    export(template, tmp_path)
-
-    nodes = json.loads((template.target / "manifest.json").read_text())["nodes"].values()
+@pytest.mark.one_server
+def test_every_typed_model_of_dbt_is_exported(
+    as_parquet: Exported, dbt_nodes: list[dict[str, Any]]
+) -> None:
     models = {
         node["name"]
-        for node in nodes
+        for node in dbt_nodes
         if node["resource_type"] == "model"
         and node["schema"] == "kalshi"
         and node["config"]["materialized"] != "table_function"
     }
-    exported = json.loads((tmp_path / MANIFEST).read_text())["tables"].keys()
+    exported = json.loads((as_parquet.folder / MANIFEST).read_text())["tables"].keys()
     assert exported == models - NOT_EXPORTED
 
 
-def test_small_pieces_and_chunks_give_the_same_rows(typed: Project, tmp_path: Path) -> None:
+@pytest.mark.one_server
+def test_small_pieces_and_chunks_give_the_same_rows(template: Project, tmp_path: Path) -> None:
     with (
         patch("kalshi_elt.publish.export.export.batches", partial(batches, most_rows=1)),
         patch("kalshi_elt.publish.export.files.CHUNK_BYTES", 1),
     ):
-        export(typed, tmp_path)
+        export(template, tmp_path)
 
-    assert_equal_to_warehouse(typed, tmp_path)
+    assert_equal_to_warehouse(template, tmp_path)
     assert pq.ParquetFile(tmp_path / f"{DAY_1}.parquet").num_row_groups == 3
 
 
@@ -311,46 +331,51 @@ def test_a_second_export_writes_nothing_and_then_only_what_changed(
         assert_equal_to_warehouse(typed, tmp_path)
 
 
-def test_a_day_that_is_gone_leaves_the_export(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path)
+@pytest.mark.one_server
+def test_a_day_that_is_gone_leaves_the_export(exported: Exported) -> None:
+    typed, folder = exported.project, exported.folder
     typed.query("delete from kalshi.candles where end_ts >= '2026-11-02'")
 
-    assert ", 1 removed (" in export(typed, tmp_path)
+    assert ", 1 removed (" in export(typed, folder)
 
-    assert not (tmp_path / DAY_2).parent.exists()
-    assert_equal_to_warehouse(typed, tmp_path)
+    assert not (folder / DAY_2).parent.exists()
+    assert_equal_to_warehouse(typed, folder)
 
 
-def test_a_new_column_writes_the_table_anew(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path)
+@pytest.mark.one_server
+def test_a_new_column_writes_the_table_anew(exported: Exported) -> None:
+    typed, folder = exported.project, exported.folder
     typed.query("alter table kalshi.events rename column sub_title to subtitle")
 
-    assert "1 file written" in export(typed, tmp_path)
-    assert "subtitle" in pq.read_schema(tmp_path / "events.parquet").names
+    assert "1 file written" in export(typed, folder)
+    assert "subtitle" in pq.read_schema(folder / "events.parquet").names
 
 
-def test_a_file_that_was_lost_or_cut_is_written_again(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path)
-    (tmp_path / "events.parquet").unlink()
-    (tmp_path / f"{DAY_1}.parquet").write_bytes(b"PAR1")
+@pytest.mark.one_server
+def test_a_file_that_was_lost_or_cut_is_written_again(exported: Exported) -> None:
+    typed, folder = exported.project, exported.folder
+    (folder / "events.parquet").unlink()
+    (folder / f"{DAY_1}.parquet").write_bytes(b"PAR1")
 
-    assert "2 files written" in export(typed, tmp_path)
-    assert_equal_to_warehouse(typed, tmp_path)
+    assert "2 files written" in export(typed, folder)
+    assert_equal_to_warehouse(typed, folder)
 
 
-def test_what_a_kill_leaves_is_cleared_away(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path)
-    stray = tmp_path / "candles" / "interval_min=1" / "day=1999-01-01" / "part-0.parquet"
+@pytest.mark.one_server
+def test_what_a_kill_leaves_is_cleared_away(exported: Exported) -> None:
+    typed, folder = exported.project, exported.folder
+    stray = folder / "candles" / "interval_min=1" / "day=1999-01-01" / "part-0.parquet"
     stray.parent.mkdir()
     stray.write_text("renamed, and killed before it was noted")
     (stray.parent / ".part-0.parquet.unfinished").write_text("half")
 
-    export(typed, tmp_path)
+    export(typed, folder)
 
     assert not stray.parent.exists()
-    assert_equal_to_warehouse(typed, tmp_path)
+    assert_equal_to_warehouse(typed, folder)
 
 
+@pytest.mark.one_server
 @pytest.mark.slow
 def test_an_export_that_is_killed_in_the_middle_goes_on(typed: Project, tmp_path: Path) -> None:
     for day in range(1, 9):
@@ -361,19 +386,14 @@ def test_an_export_that_is_killed_in_the_middle_goes_on(typed: Project, tmp_path
             "where interval_min = 60 and end_ts < '2026-11-02'",
             day,
         )
-    run = subprocess.Popen(
-        [sys.executable, "-m", "kalshi_elt", "export", "--to", str(tmp_path)],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "DATABASE_URL": typed.database_url},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    command = ("export", "--to", str(tmp_path))
+    run = start_command(command, {"DATABASE_URL": typed.database_url})
     deadline = time.monotonic() + 60
     while len(list(tmp_path.rglob("part-0.parquet"))) < 3:
-        assert run.poll() is None and time.monotonic() < deadline
+        assert run.is_alive() and time.monotonic() < deadline
         time.sleep(0.001)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    run.kill()
+    assert end_of(run) == -signal.SIGKILL
     manifest = json.loads((tmp_path / MANIFEST).read_text())
     assert not manifest["is_complete"]
     kept = written(tmp_path)
@@ -436,6 +456,7 @@ def test_all_tables_are_of_one_moment(typed: Project, tmp_path: Path, waiting_ex
     )
 
 
+@pytest.mark.one_server
 def test_a_number_that_no_decimal_holds_is_text_and_stops_nothing(
     typed: Project, tmp_path: Path
 ) -> None:
@@ -448,51 +469,58 @@ def test_a_number_that_no_decimal_holds_is_text_and_stops_nothing(
     assert Decimal(first["cap_strike"]) == Decimal("1e25")
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(typed: Project, tmp_path: Path) -> None:
+@pytest.mark.one_server
+def test_a_folder_with_something_else_in_it_is_left_alone(
+    template: Project, tmp_path: Path
+) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
 
-    result = typed.run("export", "--to", str(tmp_path))
+    result = template.run("export", "--to", str(tmp_path))
 
     assert result.status == 2
     assert result.err == (
-        f"kalshi-elt: --to {tmp_path}: the folder is not empty and holds no export; choose another "
-        "one\n"
+        f"kalshi-elt: --to {tmp_path}: the folder is not empty and is not an export; choose "
+        "another one\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_folder_holds_one_format(typed: Project, tmp_path: Path) -> None:
-    export(typed, tmp_path)
-    before = written(tmp_path)
+@pytest.mark.one_server
+def test_a_folder_holds_one_format(exported: Exported) -> None:
+    typed, folder = exported.project, exported.folder
+    before = written(folder)
 
-    result = typed.run("export", "--format", "csv", "--to", str(tmp_path))
+    result = typed.run("export", "--format", "csv", "--to", str(folder))
 
-    assert (result.status, written(tmp_path)) == (2, before)
+    assert (result.status, written(folder)) == (2, before)
     assert "it holds an export as parquet" in result.last_line
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"made_by": "me", "format": 1, "files": {}}'])
 def test_a_manifest_of_somebody_else_is_left_alone(
-    typed: Project, tmp_path: Path, content: str
+    template: Project, tmp_path: Path, content: str
 ) -> None:
     (tmp_path / MANIFEST).write_text(content)
 
-    result = typed.run("export", "--to", str(tmp_path))
+    result = template.run("export", "--to", str(tmp_path))
 
     assert result.status == 2
-    assert "is none of ours" in result.last_line
+    assert "is not ours" in result.last_line
     assert (tmp_path / MANIFEST).read_text() == content
 
 
-def test_a_folder_that_can_not_be_made_is_named(typed: Project, tmp_path: Path) -> None:
+@pytest.mark.one_server
+def test_a_folder_that_can_not_be_made_is_named(template: Project, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    result = typed.run("export", "--to", str(tmp_path / "file" / "out"))
+    result = template.run("export", "--to", str(tmp_path / "file" / "out"))
 
     assert (result.status, result.err.count("\n")) == (1, 1)
     assert f"export: Not a directory ({tmp_path / 'file' / 'out'}); mend that" in result.err
 
 
+@pytest.mark.one_server
 def test_a_full_disk_is_one_line_and_the_next_export_goes_on(
     typed: Project, tmp_path: Path
 ) -> None:
@@ -519,6 +547,7 @@ def test_a_full_disk_is_one_line_and_the_next_export_goes_on(
     assert (tmp_path / "rejects.csv").stat().st_size > 1_000_000
 
 
+@pytest.mark.one_server
 def test_without_the_extra_there_is_csv_and_for_parquet_what_to_install(
     typed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -535,6 +564,7 @@ def test_without_the_extra_there_is_csv_and_for_parquet_what_to_install(
     assert [path.name for path in tmp_path.iterdir()] == ["csv"]
 
 
+@pytest.mark.one_server
 def test_before_anything_is_typed_the_next_step_is_named(project: Project, tmp_path: Path) -> None:
     result = project.run("export", "--to", str(tmp_path / "out"))
 
@@ -543,6 +573,7 @@ def test_before_anything_is_typed_the_next_step_is_named(project: Project, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.one_server
 def test_wrong_usage_ends_with_2(project: Project) -> None:
     for arguments in ((), ("--to", "x", "--format", "xlsx")):
         result = project.run("export", *arguments)

@@ -1,4 +1,4 @@
-"""Landing objects of a test's own making, as the loader would."""
+"""Landing objects that a test has made up, as the loader would."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Window:
-    """The candles of one request for an hour from `START`; the payload may be anything."""
+    """A market's candles, as asked for from START for an hour. The payload may be anything."""
 
     market_ticker: str
     payload: Any
@@ -29,7 +29,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Landing:
-    """One load: objects that arrived at a minute after `START`."""
+    """The objects of one load, which arrived `minute` minutes after START."""
 
     minute: float = 0
     events: Sequence[Any] = field(default_factory=tuple)
@@ -39,7 +39,7 @@ class Landing:
 
 
 def land(project: Project, *landings: Landing) -> None:
-    """Land each as a load of its own, in the order given."""
+    """Land each of them as a load, in the order given, and count what they covered."""
     warehouse = project.warehouse()
     with hold_lock(warehouse, wait=True) as connection:
         lander = Lander(warehouse)
@@ -105,12 +105,12 @@ def market(ticker: str = "M", event_ticker: str = "E", **fields: Any) -> dict[st
 
 
 def flat(price: str) -> dict[str, str]:
-    """A price, in dollars, that does not move in a period."""
+    """The four prices, in dollars, of a period in which the price does not move."""
     return {f"{name}_dollars": price for name in ("open", "high", "low", "close")}
 
 
 def candle(minute: int = 1, **fields: Any) -> dict[str, Any]:
-    """A live candle whose period ends so many minutes after `START`."""
+    """A live candle whose period ends `minute` minutes after START."""
     quotes = flat("0.3400")
     return {
         "end_period_ts": int(START.timestamp()) + 60 * minute,

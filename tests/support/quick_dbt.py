@@ -38,7 +38,8 @@ from dbt_common.events.event_manager import EventManager
 from kalshi_elt.base.paths import PROJECT_ROOT
 
 KEPT_FOR = ("build", "run", "test", "freshness")
-"""Commands that take the parsed project of this process; others parse it, and write what they do."""
+"""Commands that take the parsed project of this process; others parse it, and write what they
+do."""
 
 NOWHERE = {
     "PGHOST": "nowhere",

@@ -11,15 +11,16 @@ from kalshi_elt.admin import status
 from kalshi_elt.warehouse import citus
 from kalshi_elt.warehouse.citus import (
     Cluster,
+    Distribution,
     ForeignKey,
     Node,
-    Plan,
     Table,
     View,
     lost_node,
     server_said,
 )
 from tests.conftest import Project
+from tests.support.landing import Landing, event, land
 
 CANDLES = Table("kalshi", "candles", 1, True, False, False, ("market_ticker", "end_ts"))
 RAW_CANDLES = Table(
@@ -51,7 +52,7 @@ def test_the_anchor_comes_first_and_parents_before_children() -> None:
 
 
 def test_tables_with_the_column_lie_beside_the_anchor_and_the_others_on_every_node() -> None:
-    statements = Plan((RAW_CANDLES, EVENTS, CANDLES)).distribute
+    statements = Distribution((RAW_CANDLES, EVENTS, CANDLES)).distribute
 
     assert [line for line in statements if "create_" in line] == [
         "select create_distributed_table('kalshi_raw.candlesticks', 'market_ticker', "
@@ -63,14 +64,14 @@ def test_tables_with_the_column_lie_beside_the_anchor_and_the_others_on_every_no
 
 
 def test_each_table_s_room_on_the_coordinator_is_freed() -> None:
-    statements = Plan((EVENTS, CANDLES)).distribute
+    statements = Distribution((EVENTS, CANDLES)).distribute
 
     for name in ("kalshi.events", "kalshi.candles"):
         assert f"select truncate_local_data_after_distributing_table('{name}')" in statements
 
 
 def test_what_citus_gives_no_shard_is_given_again() -> None:
-    statements = Plan((RAW_CANDLES, CANDLES)).distribute
+    statements = Distribution((RAW_CANDLES, CANDLES)).distribute
 
     assert statements[2:4] == [
         "alter table kalshi_raw.candlesticks set (toast.autovacuum_freeze_min_age=0)",
@@ -80,7 +81,7 @@ def test_what_citus_gives_no_shard_is_given_again() -> None:
 
 
 def test_columns_are_made_fit_first() -> None:
-    assert Plan((RAW_CANDLES, RAW_MARKETS)).before[1:] == [
+    assert Distribution((RAW_CANDLES, RAW_MARKETS)).before[1:] == [
         "alter table kalshi_raw.candlesticks alter column market_ticker type text",
         "update kalshi_raw.markets set market_ticker = '' where market_ticker is null",
     ]
@@ -88,18 +89,18 @@ def test_columns_are_made_fit_first() -> None:
 
 def test_keys_and_views_that_stand_in_the_way_come_back_in_order() -> None:
     definition = "FOREIGN KEY (a) REFERENCES kalshi.events(a) ON DELETE CASCADE"
-    plan = Plan(
+    distribution = Distribution(
         (EVENTS,),
         (ForeignKey("kalshi.markets", "fk_markets_event", definition),),
         (View("kalshi.low", "v", ("make low",)), View("kalshi.high", "v", ("make high", "own"))),
     )
 
-    assert plan.before[1:] == [
+    assert distribution.before[1:] == [
         "drop view kalshi.high",
         "drop view kalshi.low",
         "alter table kalshi.markets drop constraint fk_markets_event",
     ]
-    assert plan.after == [
+    assert distribution.after == [
         f"alter table kalshi.markets add constraint fk_markets_event {definition}",
         "make low",
         "make high",
@@ -107,8 +108,8 @@ def test_keys_and_views_that_stand_in_the_way_come_back_in_order() -> None:
     ]
 
 
-def test_on_plain_postgres_one_look_at_the_catalog_is_all(loaded_project: Project) -> None:
-    warehouse = loaded_project.warehouse()
+def test_on_plain_postgres_one_look_at_the_catalog_is_all(project: Project) -> None:
+    warehouse = project.warehouse()
     with warehouse.connect() as connection:
         if citus.has_citus(connection):
             pytest.skip("for plain Postgres")
@@ -121,14 +122,16 @@ def test_on_plain_postgres_one_look_at_the_catalog_is_all(loaded_project: Projec
         assert seen == [citus.HAS_CITUS]
 
 
-def test_on_plain_postgres_there_is_nothing_to_distribute(loaded_project: Project) -> None:
-    warehouse = loaded_project.warehouse()
+@pytest.mark.one_server
+def test_on_plain_postgres_there_is_nothing_to_distribute(project: Project) -> None:
+    land(project, Landing(events=[event()]))
+    warehouse = project.warehouse()
     with warehouse.connect() as connection:
         if citus.has_citus(connection):
             pytest.skip("for plain Postgres")
 
     for arguments in (["distribute"], ["distribute", "--dry-run"]):
-        result = loaded_project.run(*arguments)
+        result = project.run(*arguments)
         assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
         assert "has no extension citus" in result.err and "DATABASE_URL" in result.err
 

@@ -44,7 +44,7 @@ def test_any_password_by_tcp_and_socket(
         named = Project(url, simulator, project.work)
 
         named.must("load", "--since", "1h")
-        named.must("dbt", "run")
+        named.must("dbt", "run", "-s", "+markets")
 
         assert named.query("select count(*) from kalshi.markets") == [(10,)]
         assert ODD_PASSWORD not in named.must("status").out

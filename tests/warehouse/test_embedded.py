@@ -18,8 +18,17 @@ from kalshi_elt.base.paths import PROJECT_ROOT
 from kalshi_elt.warehouse.embedded import EmbeddedServer
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One that may run or not when a test begins."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("shared") / "pgdata")
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """One that has never run."""
     server = EmbeddedServer(tmp_path / "pgdata")
     yield server
     server.stop()
@@ -43,26 +52,26 @@ def test_starting_twice_is_one_server(server: EmbeddedServer) -> None:
 
 def test_data_survives_a_stop_and_the_url_stays(server: EmbeddedServer) -> None:
     url = server.start()
-    run(url, "create table kept as select 1 as one")
+    run(url, "create table stopped as select 1 as one")
 
     assert server.stop()
 
     assert server.start() == url
-    assert run(url, "select one from kept") == [(1,)]
+    assert run(url, "select one from stopped") == [(1,)]
 
 
 def test_data_survives_a_crash(server: EmbeddedServer) -> None:
     url = server.start()
-    run(url, "create table kept as select 1 as one")
+    run(url, "create table crashed as select 1 as one")
     pid = server._pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
-    assert run(server.start(), "select one from kept") == [(1,)]
+    assert run(server.start(), "select one from crashed") == [(1,)]
 
 
-def test_stopping_what_does_not_run_is_no_error(server: EmbeddedServer) -> None:
-    assert server.stop() is False
+def test_stopping_what_does_not_run_is_no_error(own_server: EmbeddedServer) -> None:
+    assert own_server.stop() is False
 
 
 def test_the_password_is_for_its_owner_alone(server: EmbeddedServer) -> None:
@@ -79,32 +88,26 @@ def test_a_wrong_password_is_refused(server: EmbeddedServer) -> None:
         psycopg2.connect(url.replace(password, "guess"))
 
 
-def test_an_interrupted_creation_is_done_again(server: EmbeddedServer) -> None:
-    (server.folder / "data.new").mkdir(parents=True)
-    (server.folder / "data.new" / "PG_VERSION").write_text("18")
+def test_an_interrupted_creation_is_done_again(own_server: EmbeddedServer) -> None:
+    (own_server.folder / "data.new").mkdir(parents=True)
+    (own_server.folder / "data.new" / "PG_VERSION").write_text("18")
 
-    assert run(server.start(), "select 1") == [(1,)]
+    assert run(own_server.start(), "select 1") == [(1,)]
 
 
-def test_a_folder_closed_to_others_stays_closed(tmp_path: Path) -> None:
+def test_a_folder_that_is_deep_or_closed_to_others_is_no_problem_and_stays_closed(
+    tmp_path: Path,
+) -> None:
+    """A socket's path would be limited to 107 characters."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    server = EmbeddedServer(closed / "pgdata")
+    server = EmbeddedServer(closed / ("deep" * 25) / ("deeper" * 20) / "pgdata")
     try:
         assert run(server.start(), "select 1") == [(1,)]
     finally:
         server.stop()
 
     assert closed.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_deep_folder_is_no_problem(tmp_path: Path) -> None:
-    """A socket's path would be limited to 107 characters."""
-    server = EmbeddedServer(tmp_path / ("deep" * 25) / ("deeper" * 20) / "pgdata")
-    try:
-        assert run(server.start(), "select 1") == [(1,)]
-    finally:
-        server.stop()
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
@@ -117,10 +120,14 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
 def test_a_server_that_can_not_start_says_why(server: EmbeddedServer) -> None:
     server.start()
     server.stop()
-    (server.data / "postgresql.auto.conf").write_text("no_such_setting = 1\n")
-
-    with pytest.raises(WarehouseError, match="no_such_setting"):
-        server.start()
+    settings = server.data / "postgresql.auto.conf"
+    before = settings.read_text()
+    settings.write_text("no_such_setting = 1\n")
+    try:
+        with pytest.raises(WarehouseError, match="no_such_setting"):
+            server.start()
+    finally:
+        settings.write_text(before)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="this session is a normal user's already")

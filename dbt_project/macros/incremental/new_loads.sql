@@ -4,10 +4,10 @@
 {%- endmacro %}
 
 
-{# The number of this build in kalshi_ops.dbt_runs. #}
+{# The number of this build in kalshi_ops.builds. #}
 {% macro this_build() %}
     {% set query %}
-        select max(run) from kalshi_ops.dbt_runs where invocation_id = '{{ invocation_id }}'
+        select max(build) from kalshi_ops.builds where invocation_id = '{{ invocation_id }}'
     {% endset %}
     {{ return(run_query(query).columns[0].values()[0]) }}
 {% endmacro %}
@@ -19,7 +19,7 @@
         {{ return(0) }}
     {% endif %}
     {% set query %}
-        select coalesce(max(run), 0) from kalshi_ops.typed_models where model = '{{ this.identifier }}'
+        select coalesce(max(build), 0) from kalshi_ops.typed_models where model = '{{ this.identifier }}'
     {% endset %}
     {{ return(run_query(query).columns[0].values()[0]) }}
 {% endmacro %}
@@ -37,11 +37,11 @@
     {%- else -%}
         {%- set typed = typed_build() -%}
         {%- if typed == 0 -%}
-            {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_build() }})
+            {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.build <= {{ this_build() }})
         {%- else -%}
             {%- set query -%}
                 select load_id from kalshi_ops.loads
-                where run > {{ typed }} and run <= {{ this_build() }}
+                where build > {{ typed }} and build <= {{ this_build() }}
                 order by load_id
             {%- endset -%}
             {%- set arrived = arrived_children(child, typed) if child else [] -%}
@@ -140,8 +140,8 @@
         where
             waiting.child = '{{ child }}'
             and (
-                waiting.run > {{ typed }}
-                or waiting.run is null and waiting.parent in ({{ arrived_parents(parent.table, parent.column) }})
+                waiting.build > {{ typed }}
+                or waiting.build is null and waiting.parent in ({{ arrived_parents(parent.table, parent.column) }})
             )
         order by waiting.key
     {% endset %}
@@ -163,10 +163,10 @@
 #}
 {% macro remember_waiting(waits) %}
     update kalshi_ops.waiting
-    set run = {{ this_build() }}
+    set build = {{ this_build() }}
     where
         child = '{{ waits.child }}'
-        and run is null
+        and build is null
         and parent in ({{ arrived_parents(waits.parent_table, waits.parent) }});
 
     insert into kalshi_ops.waiting (child, key, parent)
@@ -184,15 +184,15 @@
             where parents.{{ waits.parent }} = landed.{{ waits.parent }}
         )
     group by landed.{{ waits.key }}
-    on conflict (child, key) do update set parent = excluded.parent, run = null;
+    on conflict (child, key) do update set parent = excluded.parent, build = null;
 {% endmacro %}
 
 
 {# Remembers that this model has typed all loads that this build or an earlier one saw. #}
 {% macro mark_typed() %}
-    insert into kalshi_ops.typed_models (model, run)
+    insert into kalshi_ops.typed_models (model, build)
     values ('{{ this.identifier }}', {{ this_build() }})
-    on conflict (model) do update set run = greatest(typed_models.run, excluded.run)
+    on conflict (model) do update set build = greatest(typed_models.build, excluded.build)
 {% endmacro %}
 
 
@@ -207,6 +207,6 @@
     {%- if not is_building() -%}
         true
     {%- else -%}
-        {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.run <= {{ this_build() }})
+        {{ load_id }} in (select loads.load_id from kalshi_ops.loads where loads.build <= {{ this_build() }})
     {%- endif -%}
 {%- endmacro %}

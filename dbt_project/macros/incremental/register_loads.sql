@@ -1,8 +1,8 @@
 {#
     Which loads a build types. Schema `kalshi_ops` (pipelines/kalshi_elt/ops/sql/kalshi_ops.sql)
-    remembers it. The columns `run` of these tables hold the number of a build:
+    remembers it:
 
-        dbt_runs      one row for each build, numbered
+        builds        one row for each build, numbered
         loads         one row for each finished load, with the build that saw it first
         typed_models  one row for each incremental model, with the build up to which it has typed
         waiting       one row for each market that waits for its event, and one for each ticker whose
@@ -33,12 +33,12 @@
     {%- if is_building() -%}
         lock table kalshi_ops.loads in exclusive mode;
 
-        insert into kalshi_ops.dbt_runs (invocation_id) values ('{{ invocation_id }}');
+        insert into kalshi_ops.builds (invocation_id) values ('{{ invocation_id }}');
 
-        insert into kalshi_ops.loads (load_id, run, finished_at)
+        insert into kalshi_ops.loads (load_id, build, finished_at)
         select
             _dlt_loads.load_id,
-            (select max(dbt_runs.run) from kalshi_ops.dbt_runs),
+            (select max(builds.build) from kalshi_ops.builds),
             _dlt_loads.inserted_at
         from kalshi_raw._dlt_loads
         where

@@ -9,7 +9,7 @@
     {%- else -%}
         {%- set query -%}
             select load_id from kalshi_ops.loads
-            where run = (select max(newest_loads.run) from kalshi_ops.loads as newest_loads)
+            where build = (select max(newest_loads.build) from kalshi_ops.loads as newest_loads)
             order by load_id
         {%- endset -%}
         {{ load_id }} = {{ any_of(run_query(query).columns[0].values()) }}

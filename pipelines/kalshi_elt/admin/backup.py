@@ -1,7 +1,7 @@
-"""The whole warehouse in one folder and back, by pg_dump and pg_restore.
+"""Writing the whole warehouse to one folder and back, by pg_dump and pg_restore.
 
-A backup is Postgres' own directory format, so `pg_restore` reads it without us, too. That of a
-distributed warehouse is the same as of a plain one, and is restored as a plain one anywhere.
+A backup is in Postgres' own directory format, so `pg_restore` alone can read it. The backup of a
+distributed warehouse is like that of a plain one, and makes a plain one wherever it is restored.
 """
 
 import fcntl
@@ -23,17 +23,17 @@ from kalshi_elt.warehouse.citus import has_citus, lost_node
 from kalshi_elt.warehouse.client_programs import client_program
 from kalshi_elt.warehouse.connection import Warehouse
 from kalshi_elt.warehouse.names import OPS_SCHEMA, RAW_SCHEMA, TYPED_SCHEMA
-from kalshi_elt.warehouse.queries import execute
+from kalshi_elt.warehouse.queries import execute, select
 
 DATA_SCHEMAS = (RAW_SCHEMA, TYPED_SCHEMA, "kalshi_staging")
 SCHEMAS = (*DATA_SCHEMAS, OPS_SCHEMA)
-"""All that is ours, dlt's own tables in the raw schema with it."""
+"""All schemas that are ours. dlt's own tables are in the raw one."""
 
 JOBS = 2
-"""Tables that pg_dump reads at once."""
+"""How many tables pg_dump reads at the same time."""
 
 CONTENTS = "toc.dat"
-"""What every backup in directory format has."""
+"""The file by which a backup in directory format is known."""
 
 UNFINISHED = ".unfinished"
 
@@ -49,7 +49,7 @@ order by 1, 2
 
 @dataclass(frozen=True)
 class BackedUp:
-    """A backup that is whole."""
+    """A backup that is complete."""
 
     warehouse: str
     folder: Path
@@ -72,7 +72,8 @@ class Restored:
     tables: int
     seconds: float
     is_on_coordinator: bool
-    """Whether the server is a Citus cluster's, over which it can be distributed now."""
+    """Whether the server is the coordinator of a Citus cluster, so that it can be distributed
+    now."""
 
     def __str__(self) -> str:
         next_step = "; `kalshi-elt distribute` lays it out over the nodes"
@@ -83,11 +84,11 @@ class Restored:
 
 
 def back_up(warehouse: Warehouse, folder: Path) -> BackedUp:
-    """Write one moment of the warehouse into `folder`, while loads may run; a distributed one has
-    no moment that all nodes share, so there a load is waited for, and kept out meanwhile.
+    """Write one moment of the warehouse into `folder`. Loads may be under way meanwhile, but not on
+    a distributed warehouse, whose nodes share no moment: there loads are waited for, and wait.
 
-    The folder is there only when it is whole. Raises UsageError when it is there already, BusyError
-    when another backup writes it, WarehouseError when pg_dump fails.
+    The folder is there only once the backup is complete. Raises UsageError when it was there
+    before, BusyError when another backup is writing it, WarehouseError when pg_dump fails.
     """
     started = time.monotonic()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -97,7 +98,8 @@ def back_up(warehouse: Warehouse, folder: Path) -> BackedUp:
         with at_rest(warehouse), _unfinished(folder) as (unfinished, handle):
             schemas = [f"--schema={schema}" for schema in SCHEMAS]
             how = ["--format=directory", f"--jobs={JOBS}", "--no-password", f"--file={unfinished}"]
-            # pg_dump keeps the lock when we are killed, until it ends
+            # pg_dump inherits the handle of the locked folder: when we are killed, the folder stays
+            # locked until pg_dump has ended
             _run(warehouse, [client_program("pg_dump", server), *how, *schemas], handle)
             written = sum(file.stat().st_size for file in unfinished.iterdir())
             unfinished.rename(folder)
@@ -109,16 +111,18 @@ def back_up(warehouse: Warehouse, folder: Path) -> BackedUp:
 
 
 def restore(warehouse: Warehouse, folder: Path) -> Restored:
-    """Restore a backup into a warehouse without any of our tables: all of it or, in one
-    transaction, nothing.
+    """Restore a backup into a database that has no rows of ours: all of it or nothing, as it is one
+    transaction.
 
-    Owners and grants are left out, as their roles may not be there. Raises UsageError when the
-    folder is no backup, KalshiEltError when there is something already, BusyError while a load
-    runs, WarehouseError when pg_restore fails.
+    Owners and grants are left out, as their roles may not exist there. Raises UsageError when the
+    folder is not a backup, KalshiEltError when the database has something of ours, BusyError while
+    a load is under way, WarehouseError when pg_restore fails.
     """
     started = time.monotonic()
     if not (folder / CONTENTS).is_file():
-        raise UsageError(f"restore {folder}: that is no backup; name a folder that `backup` wrote")
+        raise UsageError(
+            f"restore {folder}: that is not a backup; name a folder that `backup` wrote"
+        )
     with hold_lock(warehouse, wait=False, role=None) as connection:
         _refuse_unless_empty(warehouse, connection)
         _make_room(connection)
@@ -134,7 +138,7 @@ def restore(warehouse: Warehouse, folder: Path) -> Restored:
 
 
 def _look_for_ours(warehouse: Warehouse) -> int:
-    """The server's major version, when there is something to back up."""
+    """The server's major version. Raises KalshiEltError when there is nothing to back up."""
     with warehouse.connect() as connection:
         if not _relations(connection, DATA_SCHEMAS):
             raise KalshiEltError(
@@ -152,18 +156,16 @@ def _refuse_unless_empty(warehouse: Warehouse, connection: Connection) -> None:
 
 
 def _make_room(connection: Connection) -> None:
-    """Drop empty schemas, and the one that taking the lock makes: without raw rows the loader would
-    forget all that is in it."""
+    """Drop our schemas, which are empty, so that the backup can bring its own. kalshi_ops is not
+    quite empty, as taking the lock makes its tables; nothing was remembered in them yet."""
     for schema in DATA_SCHEMAS:
         execute(connection, f"drop schema if exists {schema}")
     execute(connection, f"drop schema if exists {OPS_SCHEMA} cascade")
 
 
 def _relations(connection: Connection, schemas: Sequence[str]) -> list[tuple[str, str]]:
-    """Tables and views of those schemas."""
-    with connection.cursor() as cursor:
-        cursor.execute(RELATIONS, [list(schemas)])
-        return [(schema, name) for schema, name in cursor.fetchall()]
+    """Schema and name of each table and view of the schemas."""
+    return [(schema, name) for schema, name in select(connection, RELATIONS, [list(schemas)])]
 
 
 def _major(connection: Connection) -> int:
@@ -172,9 +174,10 @@ def _major(connection: Connection) -> int:
 
 @contextmanager
 def _unfinished(folder: Path) -> Iterator[tuple[Path, int]]:
-    """A folder beside the one that is asked for and the handle that locks it; gone afterwards.
+    """A folder beside `folder` to write the backup in, and the handle that keeps it locked.
 
-    What a killed backup left is removed first.
+    What a killed backup left in it is removed first. It is gone after the block, unless it was
+    renamed in it. Raises BusyError when another backup has it locked.
     """
     unfinished = folder.with_name(folder.name + UNFINISHED)
     unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -199,7 +202,11 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def _run(warehouse: Warehouse, command: list[str], *handles: int) -> None:
-    """Run one of Postgres' programs, with the password in its environment alone."""
+    """Run one of Postgres' programs; it gets the password by its environment, which others can't
+    see.
+
+    `handles` stay open in it. Raises WarehouseError, with its first error, when it fails.
+    """
     environment = {**os.environ, **warehouse.libpq_environment()}
     result = subprocess.run(
         command, env=environment, pass_fds=handles, capture_output=True, text=True

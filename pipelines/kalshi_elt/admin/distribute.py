@@ -1,7 +1,8 @@
 """`kalshi-elt distribute`: a plain warehouse on a Citus coordinator becomes a distributed one.
 
-All of it is one transaction, over the nodes too: killed or broken off at any moment, the warehouse
-is the plain one that it was. The rows of each table are fingerprinted before and after, within it.
+All of it is one transaction, on the nodes, too: killed or broken off at any moment, it leaves the
+plain warehouse as it was. Within the transaction the rows of each table are counted and hashed
+before and after, and it commits only when they are the same.
 """
 
 import time
@@ -17,12 +18,12 @@ from kalshi_elt.ops import versions
 from kalshi_elt.ops.lock import hold_lock
 from kalshi_elt.warehouse.citus import (
     ANCHOR,
-    Plan,
+    Distribution,
     Table,
+    distribution_of,
     has_citus,
     is_distributed,
-    pending,
-    plan_of,
+    not_distributed,
     server_said,
 )
 from kalshi_elt.warehouse.connection import Warehouse
@@ -43,7 +44,7 @@ Fingerprint = tuple[int, int]
 
 @dataclass(frozen=True)
 class Moved:
-    """A table that was laid out, with its rows."""
+    """A table that was distributed or made a reference table, with the number of its rows."""
 
     name: str
     layout: str
@@ -52,7 +53,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Distributed:
-    """What was done; nothing where all was laid out before."""
+    """What was done; `moved` is empty when everything was distributed before."""
 
     warehouse: str
     moved: tuple[Moved, ...] = ()
@@ -76,69 +77,75 @@ class Distributed:
 
 
 def statements(warehouse: Warehouse) -> list[str]:
-    """What `distribute` would run, in one transaction; empty where all is laid out already.
+    """The statements that `distribute` would run, in one transaction; none when everything is
+    distributed already.
 
-    Raises KalshiEltError where there is no Citus or nothing to distribute.
+    Raises KalshiEltError when the server has no Citus, or the warehouse has nothing to distribute.
     """
     with warehouse.connect() as connection:
         versions.check(connection, str(warehouse))
-        plan = _plan(warehouse, connection)
-        return [_lock(plan.tables), *plan.statements] if plan.tables else []
+        distribution = _distribution(warehouse, connection)
+        return [_lock(distribution.tables), *distribution.statements] if distribution.tables else []
 
 
 def distribute(warehouse: Warehouse) -> Distributed:
-    """Lay out what is not laid out yet, with every row and key, or change nothing.
+    """Distribute all tables that are not distributed yet, with every row and key, or change
+    nothing.
 
-    Raises KalshiEltError where there is no Citus or nothing to distribute, BusyError while a load
-    runs, WarehouseError when the cluster refuses or a row would be lost.
+    Raises KalshiEltError when the server has no Citus, or the warehouse has nothing to distribute;
+    BusyError while a load is under way; WarehouseError when the cluster refuses, or a row would be
+    lost.
     """
     started = time.monotonic()
     with hold_lock(warehouse, wait=False, role=None) as connection:
         with connection:
-            plan = _plan(warehouse, connection)
-            if not plan.tables:
+            distribution = _distribution(warehouse, connection)
+            if not distribution.tables:
                 return Distributed(str(warehouse))
-            moved = _move(warehouse, connection, plan)
-        # the lock's connection commits by statement now; shards have no statistics yet
-        execute_all(connection, [f"analyze {table.name}" for table in plan.tables])
+            moved = _move(warehouse, connection, distribution)
+        # outside of the transaction each statement on the lock's connection commits by itself.
+        # Shards that were just made have no statistics for the planner
+        execute_all(connection, [f"analyze {table.name}" for table in distribution.tables])
         ((nodes, shards),) = select(connection, NODES, [ANCHOR])
     seconds = time.monotonic() - started
     return Distributed(str(warehouse), tuple(moved), nodes, shards, seconds)
 
 
-def _plan(warehouse: Warehouse, connection: Connection) -> Plan:
+def _distribution(warehouse: Warehouse, connection: Connection) -> Distribution:
+    """How to distribute what is not distributed yet. Raises KalshiEltError where that can't be
+    done."""
     if not has_citus(connection):
         raise KalshiEltError(
             f"distribute: {warehouse} has no extension citus: set DATABASE_URL to the coordinator "
             "of a Citus cluster; on plain Postgres there is nothing to distribute"
         )
-    tables = pending(connection)
+    tables = not_distributed(connection)
     if not is_distributed(connection) and not any(table.name == ANCHOR for table in tables):
         raise KalshiEltError(
             f"distribute: nothing has landed in {warehouse} yet: `make load` distributes a new "
             "warehouse by itself, `make restore` brings a backup back"
         )
-    plan = plan_of(connection, tables)
-    for view in plan.views:
+    distribution = distribution_of(connection, tables)
+    for view in distribution.views:
         if view.kind != "v":
             raise KalshiEltError(
                 f"distribute: the materialized view {view.name} stands on a column that changes "
                 "its type: drop it, and make it again afterwards"
             )
-    return plan
+    return distribution
 
 
-def _move(warehouse: Warehouse, connection: Connection, plan: Plan) -> list[Moved]:
+def _move(warehouse: Warehouse, connection: Connection, distribution: Distribution) -> list[Moved]:
     try:
-        execute_all(connection, [_lock(plan.tables), *plan.before])
-        before = [_fingerprint(connection, table) for table in plan.tables]
-        execute_all(connection, plan.distribute + plan.after)
-        after = [_fingerprint(connection, table) for table in plan.tables]
+        execute_all(connection, [_lock(distribution.tables), *distribution.before])
+        before = [_fingerprint(connection, table) for table in distribution.tables]
+        execute_all(connection, distribution.distribute + distribution.after)
+        after = [_fingerprint(connection, table) for table in distribution.tables]
     except psycopg2.Error as error:
         raise WarehouseError(
             f"distribute: {server_said(error)}; nothing in {warehouse} was changed, run it again"
         ) from error
-    for table, one, other in zip(plan.tables, before, after, strict=True):
+    for table, one, other in zip(distribution.tables, before, after, strict=True):
         if one != other:
             raise WarehouseError(
                 f"distribute: {table.name} has {one[0]:,} rows, and {other[0]:,} on the nodes, or "
@@ -146,12 +153,13 @@ def _move(warehouse: Warehouse, connection: Connection, plan: Plan) -> list[Move
             )
     return [
         Moved(table.name, table.layout, rows)
-        for table, (rows, _) in zip(plan.tables, before, strict=True)
+        for table, (rows, _) in zip(distribution.tables, before, strict=True)
     ]
 
 
 def _lock(tables: Sequence[Table]) -> str:
-    """All at once and before anything else: a reader waits, rather than be in the way half-way."""
+    """The statement that locks all tables before anything else is done. From then on readers wait:
+    one that came half-way could hold us up, while we hold it up."""
     return f"lock table {', '.join(table.name for table in tables)} in access exclusive mode"
 
 

@@ -9,13 +9,15 @@ from kalshi_elt.ops.lock import hold_lock
 from kalshi_elt.warehouse.citus import has_citus, server_said
 from kalshi_elt.warehouse.connection import Warehouse
 from kalshi_elt.warehouse.names import LOADER_ROLE, READER_ROLE, TRANSFORMER_ROLE
+from kalshi_elt.warehouse.queries import execute
 
 SCRIPT = Path(__file__).parent / "sql" / "grant.sql"
 
 
 NODES_LOG_IN = f"alter role {LOADER_ROLE} login; alter role {TRANSFORMER_ROLE} login"
-"""Nodes of a Citus cluster connect to each other as the role that runs a statement. Without a
-password nobody else can, unless pg_hba.conf trusts him."""
+"""Nodes of a Citus cluster connect to each other as the role that runs a statement, so the roles
+that write must be able to log in. They have no password, so nobody else can log in as one of them,
+unless pg_hba.conf trusts him without."""
 
 DONE = f"""\
 {LOADER_ROLE} writes kalshi_raw, {TRANSFORMER_ROLE} reads it and writes kalshi, \
@@ -28,15 +30,16 @@ all that is made later."""
 
 
 def grant(warehouse: Warehouse) -> str:
-    """Make the roles and give them what they need; returns what to do next.
+    """Make the roles and give them the rights that they need; returns a text about what to do next.
 
-    Raises WarehouseError when whoever logs in may not, BusyError while a load runs.
+    Raises WarehouseError when the user who logs in may not do that, BusyError while a load is under
+    way.
     """
-    with hold_lock(warehouse, wait=False, role=None) as connection, connection.cursor() as cursor:
+    with hold_lock(warehouse, wait=False, role=None) as connection:
         try:
-            cursor.execute(SCRIPT.read_text(encoding="utf-8"))
+            execute(connection, SCRIPT.read_text(encoding="utf-8"))
             if has_citus(connection):
-                cursor.execute(NODES_LOG_IN)
+                execute(connection, NODES_LOG_IN)
         except psycopg2.errors.InsufficientPrivilege as error:
             raise WarehouseError(
                 f"warehouse {warehouse}: {server_said(error)}: only a superuser, or the owner of "

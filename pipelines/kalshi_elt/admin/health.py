@@ -1,4 +1,4 @@
-"""`status --check`: which promises of the warehouse are broken, a line each."""
+"""`status --check`: which promises about the warehouse are broken, a line for each."""
 
 import json
 import shutil
@@ -13,14 +13,15 @@ GB = 1_000_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What is promised."""
+    """What is promised: the most, or least, of each figure that is allowed."""
 
     oldest_data: float
-    """Seconds since the end of the newest period that is covered for good."""
+    """The most seconds since the end of the newest covered period."""
     most_gaps: int
     most_rejects: int
     least_disk: float
-    """Free bytes where the loader works and, with the embedded server, where the data lies."""
+    """The least free bytes on the disk of the loader's working folder and, with the embedded
+    server, on that of the data."""
 
 
 def broken_promises(
@@ -50,7 +51,8 @@ def render_json(broken: list[str]) -> str:
 
 
 def free_bytes_of(folder: Path) -> int | None:
-    """Free bytes of the disk that holds a folder, which may not be there yet."""
+    """Free bytes on the disk of a folder, which may not exist yet; None when no folder above it
+    does."""
     while not folder.exists():
         if folder == folder.parent:
             return None
@@ -91,7 +93,8 @@ def _rejects(status: Status, limits: Limits) -> str | None:
 
 
 def _last_run(run: LastRun | None) -> list[str]:
-    """Nothing while there is none: who loads and transforms by hand has no runs."""
+    """What is wrong with the last run. Nothing when there is no run, as for who loads and
+    transforms by hand."""
     if run is None:
         return []
     lines = []
@@ -106,7 +109,7 @@ def _last_run(run: LastRun | None) -> list[str]:
 
 
 def _partition(status: Status, now: datetime) -> str | None:
-    """Candles of the days to come need a partition of their month."""
+    """The months of today and of seven days later must have a partition: candles come into them."""
     if status.partitions is None:
         return None
     months = {f"{moment.astimezone(UTC):%Y_%m}" for moment in (now, now + timedelta(days=7))}

@@ -1,4 +1,4 @@
-"""The status as Prometheus reads it."""
+"""The status in the form that Prometheus reads."""
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -6,7 +6,7 @@ from kalshi_elt.admin.status import Status
 
 
 def render_prometheus(status: Status) -> str:
-    """The text exposition format. What is not there yet has no line."""
+    """The status in Prometheus' text format. Figures that are not known yet are left out."""
     registry = CollectorRegistry()
 
     def gauge(name: str, text: str, *labels: str) -> Gauge:

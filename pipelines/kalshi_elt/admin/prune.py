@@ -1,7 +1,7 @@
-"""Removing raw windows of candles that are typed: retention of the largest raw table.
+"""Removing raw windows of candles that have been typed, as theirs is the largest raw table.
 
-What was covered stays known (`kalshi_ops.coverage`), so nothing is asked for again. Nothing is
-removed that is not typed: a window goes only when every one of its candles is in `kalshi.candles`.
+What was covered stays known (`kalshi_ops.coverage`), so nothing is asked for again. A window is
+removed only when every one of its candles is in `kalshi.candles`.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ from kalshi_elt.base.times import parse_moment
 from kalshi_elt.ops.lock import hold_lock
 from kalshi_elt.warehouse.connection import Warehouse
 from kalshi_elt.warehouse.names import RAW_SCHEMA, TYPED_SCHEMA
-from kalshi_elt.warehouse.queries import execute, select_row
+from kalshi_elt.warehouse.queries import execute, select, select_row
 from kalshi_elt.warehouse.sizes import read_size
 
 READERS = (
     *("candles", "rejects", "field_drift"),
     *("candles_1h", "candles_1d", "candles_1d_utc", "prices_before_close"),
 )
-"""The models that read candles, or which windows are new, from the raw rows."""
+"""The models that read raw rows of candles, or which of them are new. A load's rows go only when
+all of these models have typed it."""
 
 RAW_TABLE = f"{RAW_SCHEMA}.candlesticks"
 
@@ -39,12 +40,13 @@ from kalshi_ops.loads
 inner join kalshi_ops.covered_loads
     on loads.load_id = covered_loads.load_id
 where
-    loads.run <= (
-        select case when count(*) = %(readers)s then min(typed_models.run) end
+    loads.build <= (
+        select case when count(*) = %(readers)s then min(typed_models.build) end
         from kalshi_ops.typed_models
         where typed_models.model = any (%(models)s)
     )
-    -- read once, as vacuum does afterwards: look-ups by load would not run on the shards of Citus
+    -- Reads the table once, as vacuum does afterwards, too. To look up each load in it instead
+    -- would take a join that Citus can't run on the shards.
     and loads.load_id in (
         select distinct landed._dlt_load_id from {RAW_TABLE} as landed
         where landed.fetched_at < %(before)s
@@ -72,7 +74,8 @@ and not exists (
         and rejects.interval_min = landed.interval_min
 )
 """
-"""What can go: a rejected candle keeps all windows of its market, as it may be in any of them."""
+"""Which rows of a load may go. When a candle was rejected, all windows of its market and interval
+stay, as it may be in any of them."""
 
 COUNT = f"""
 select count(*), coalesce(sum(pg_column_size(landed.payload)), 0)
@@ -87,7 +90,8 @@ insert into kalshi_ops.pruned (raw_table, before)
 values ('candlesticks', %s)
 on conflict (raw_table) do update set before = greatest(pruned.before, excluded.before)
 """
-"""Before the first row goes: a full refresh keeps typed candles that were fetched before it."""
+"""Notes, before the first row goes, up to when rows are pruned: a full refresh then keeps the typed
+candles that were fetched before that moment, as it can't make them anew."""
 
 
 @dataclass
@@ -100,7 +104,8 @@ class Pruned:
     payload_bytes: int = 0
     """As stored, compressed."""
     returned_bytes: int = 0
-    """What the table has become smaller; the rest of the space is used for rows to come."""
+    """By how much the table has become smaller. The rest of the freed space stays with the table,
+    for rows to come."""
 
     def __str__(self) -> str:
         if self.is_dry_run:
@@ -119,8 +124,9 @@ class Pruned:
 def prune(warehouse: Warehouse, older_than: str, *, now: float, dry_run: bool) -> Pruned:
     """Remove the raw windows fetched before `older_than` (`30d`, or an ISO date or time).
 
-    Load by load, each in a transaction of its own: an interruption keeps what is done. Raises
-    UsageError on an unreadable time, BusyError while a load runs.
+    Each load's windows are removed in a transaction of their own, so what was done before an
+    interruption is kept. Raises UsageError on an unreadable time, KalshiEltError when nothing is
+    typed yet, BusyError while a load is under way.
     """
     before = datetime.fromtimestamp(parse_moment("raw-older-than", older_than, now), UTC)
     with hold_lock(warehouse, wait=False, role=None) as connection:
@@ -135,15 +141,18 @@ def prune(warehouse: Warehouse, older_than: str, *, now: float, dry_run: bool) -
         size_before = read_size(connection, RAW_TABLE).bytes
         execute(connection, REMEMBER, [before])
         _each(connection, pruned, loads)
-        # the lock's connection commits by statement, as VACUUM needs
+        # each statement on the lock's connection commits by itself: VACUUM allows no transaction
         execute(connection, f"vacuum (analyze) {RAW_TABLE}", [])
         pruned.returned_bytes = max(0, size_before - read_size(connection, RAW_TABLE).bytes)
         return pruned
 
 
 def _each(connection: Connection, pruned: Pruned, loads: list[str]) -> None:
-    """Count, and remove unless it is a dry run. Counted apart: sizes as stored are known where the
-    rows are, and a delete on Citus can't return them."""
+    """Count each load's windows that may go and, unless it is a dry run, remove them.
+
+    They are counted by a query of their own, as a delete on Citus can't return how many bytes its
+    rows take as stored.
+    """
     for load_id in loads:
         values = {"load_id": load_id, "before": pruned.before}
         with connection:
@@ -155,6 +164,6 @@ def _each(connection: Connection, pruned: Pruned, loads: list[str]) -> None:
 
 
 def _loads(connection: Connection, before: datetime) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute(LOADS, {"readers": len(READERS), "models": list(READERS), "before": before})
-        return [load_id for (load_id,) in cursor.fetchall()]
+    """The loads, in order, that all READERS have typed and that have rows fetched before then."""
+    values = {"readers": len(READERS), "models": list(READERS), "before": before}
+    return [load_id for (load_id,) in select(connection, LOADS, values)]

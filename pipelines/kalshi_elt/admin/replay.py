@@ -18,10 +18,10 @@ from kalshi_elt.warehouse.queries import execute, select_row
 from kalshi_elt.warehouse.tables import Table, read_tables
 
 BUILT_AT = frozenset({"created_at", "updated_at"})
-"""Columns that say when a row was written here. They are not compared: they are not from raw."""
+"""Columns that say when a row was written here. They can't be rebuilt, and so are not compared."""
 
 MOST_KEYS = 3
-"""How many differing rows of a table are named."""
+"""How many rows of a table that differ are named."""
 
 PRUNED = "select before from kalshi_ops.pruned where raw_table = 'candlesticks'"
 
@@ -42,13 +42,13 @@ where
 
 @dataclass(frozen=True)
 class Compared:
-    """A table as it was, held against the same rebuilt."""
+    """A table as it was before, compared with the same table rebuilt."""
 
     name: str
     rows: int
     differing: int = 0
     keys: tuple[str, ...] = ()
-    """Of the first rows that differ, and how."""
+    """Keys of the first rows that differ, each with how: gone, new or changed."""
     note: str = ""
 
     def __str__(self) -> str:
@@ -63,9 +63,10 @@ class Compared:
 
 
 def replay(warehouse: Warehouse) -> str:
-    """Rebuild every typed table from raw, while no load may land; returns a line that says so.
+    """Rebuild every typed table from the raw rows; returns a line that says what was done.
 
-    Raises BusyError while a load runs, KalshiEltError when a model or a test fails.
+    No load can begin meanwhile. Raises BusyError while a load is under way, KalshiEltError when a
+    model or a test fails.
     """
     started = time.monotonic()
     # as the user, who reads and writes all of it, where there are roles
@@ -77,16 +78,16 @@ def replay(warehouse: Warehouse) -> str:
 
 
 def verify(warehouse: Warehouse) -> list[Compared]:
-    """The same, and each table as it was before held against it.
+    """Rebuild every typed table, and compare each with what it was before.
 
-    What is new is typed first, so that both are of the same loads. `settlements` is a view of the
-    others, and not compared. Raises as `replay` does.
+    New rows are typed first, so that both are of the same loads. `settlements` is not compared, as
+    it is a view of the others. Raises what `replay` does.
     """
     # as the user, who reads and writes all of it, where there are roles
     with hold_lock(warehouse, wait=False, role=None) as connection:
         if not _keyed_tables(connection):
             raise KalshiEltError("nothing is typed yet: run `make load && make transform` first")
-        # without tests: rows that are wrong shall be found here
+        # without dbt's tests: wrong rows would fail them, and are to be found by comparing
         run_dbt(warehouse, ["run"], quiet=True)
         tables = _keyed_tables(connection)
         for table in tables:
@@ -110,10 +111,10 @@ def _keyed_tables(connection: Connection) -> list[Table]:
 
 
 def _remember(connection: Connection, table: Table) -> None:
-    """Keep key and hash of each row in a temporary table, about 80 bytes for a candle.
+    """Keep the key and a hash of each row in a temporary table, which ends with the connection.
 
-    It lives as long as the connection. The full refresh itself needs several times that of the
-    server's disk; for it a differing row can be named, and not only counted.
+    By the keys, rows that differ can be named, and not only counted. It takes about 80 bytes of the
+    server's disk for a candle, a fraction of what the full refresh itself takes.
     """
     query = sql.SQL("create temporary table {} as select {}, {} as row_hash from {} as present {}")
     execute(
@@ -129,7 +130,8 @@ def _remember(connection: Connection, table: Table) -> None:
 
 
 def _compare(connection: Connection, table: Table) -> Compared:
-    """Sums of hashes first: where they are equal, so are the rows, and nothing is joined."""
+    """Compare a table with what was kept of it. When the numbers of rows and the sums of their
+    hashes are equal, so are the rows, and nothing needs to be joined."""
     provable = _provable(connection, table)
     rows, total = _figures(connection, table, provable)
     before = select_row(
@@ -146,7 +148,7 @@ def _compare(connection: Connection, table: Table) -> Compared:
 
 
 def _differing(connection: Connection, table: Table, provable: str) -> tuple[int, tuple[str, ...]]:
-    """How many rows differ, and the keys of some."""
+    """How many rows differ, and the keys of the first MOST_KEYS of them."""
     query = sql.SQL(
         """
         with present as (
@@ -177,7 +179,7 @@ def _differing(connection: Connection, table: Table, provable: str) -> tuple[int
         most=sql.Literal(MOST_KEYS),
     )
     differing, keys = select_row(connection, query)
-    # they go to a terminal, and are Kalshi's
+    # keys are texts of Kalshi, and are printed to a terminal
     return differing, tuple(map(visible, keys))
 
 
@@ -190,7 +192,7 @@ def _figures(connection: Connection, table: Table, provable: str) -> tuple[int, 
 
 
 def _row_hash(table: Table) -> sql.Composable:
-    """A 64-bit hash of a row without the times of building."""
+    """An expression in SQL for a 64-bit hash of a row, without the columns BUILT_AT."""
     columns = [
         sql.SQL("present.{}").format(sql.Identifier(column.name))
         for column in table.columns
@@ -200,8 +202,12 @@ def _row_hash(table: Table) -> sql.Composable:
 
 
 def _provable(connection: Connection, table: Table) -> str:
-    """A condition on the rows that raw rows can prove: fields are seen in candles, too, which may
-    have been pruned."""
+    """A condition in SQL that leaves only the rows which can be rebuilt from raw; empty when all
+    can.
+
+    field_drift has rows about the fields of candles, which come from raw rows that may have been
+    pruned.
+    """
     is_pruned = table.name == "field_drift" and _pruned_before(connection) is not None
     return "where present.entity <> 'candle'" if is_pruned else ""
 

@@ -52,13 +52,13 @@ order by 1
 
 @dataclass(frozen=True)
 class LastRun:
-    """The newest run of `kalshi-elt run` that has ended."""
+    """The newest run of the job that has ended (`kalshi-elt run`)."""
 
     run_id: int
     outcome: str
     started_at: datetime
     ended_at: datetime | None
-    """None where it was killed."""
+    """None when it was killed."""
     error: str | None
     tests_failed: list[str] | None
     requests: dict[str, int] | None
@@ -66,11 +66,12 @@ class LastRun:
 
 @dataclass(frozen=True)
 class Status:
-    """Counts and times; None where a table or a row is not there yet."""
+    """What is in a warehouse; None stands for what is not there yet."""
 
     warehouse: str
     rows: dict[str, int | None]
-    """Counted one by one, which takes its time with many; empty unless asked for."""
+    """Rows of each table, None for a table that is not there. Counting takes a while where they are
+    many, so it is empty unless it is asked for."""
     sizes: dict[str, Size]
     last_load: datetime | None
     open_markets: int
@@ -80,16 +81,20 @@ class Status:
     coverage: list[Coverage]
     rejects: dict[str, int] | None
     newest_data: datetime | None
-    """End of the newest period that is covered for good."""
+    """End of the newest covered period."""
     partitions: list[str] | None
-    """Months of kalshi.candles, as 2026_11."""
+    """Months that kalshi.candles has a partition for, as 2026_11."""
     last_run: LastRun | None
     cluster: Cluster | None = None
-    """None where the warehouse is not distributed."""
+    """None when the warehouse is not distributed."""
 
 
 def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
-    """Look into the warehouse. Without `count_rows` it takes no longer with more rows."""
+    """Read the status. Without `count_rows` it takes no longer in a large warehouse than in a small
+    one.
+
+    Raises WarehouseError when the warehouse can't be reached or is of another version.
+    """
     with warehouse.connect() as connection:
         versions.check(connection, str(warehouse))
         has_objects = exists(connection, "kalshi_ops", "objects")
@@ -127,12 +132,12 @@ def read_status(warehouse: Warehouse, *, count_rows: bool) -> Status:
 
 
 def render_json(status: Status) -> str:
-    """The status for machines: one JSON object, times in ISO form."""
+    """The status as one JSON object, for machines; times are ISO texts."""
     return json.dumps(asdict(status), default=_iso, indent=2)
 
 
 def render(status: Status) -> str:
-    """The status as lines of text."""
+    """The status as lines of text, for people."""
     lines = [f"warehouse    {status.warehouse}"]
     lines += [
         f"{name:<24} {'not there yet' if count is None else f'{count:>12,} rows'}"

@@ -23,9 +23,10 @@ from kalshi_elt.ops.objects import Scope
 
 
 def plan(context: LoadContext, chosen: Iterable[MarketInTier], scope: Scope) -> list[CandleRequest]:
-    """The requests for all that is wanted of the chosen markets and not covered.
+    """The requests for all candles of the chosen markets that are wanted and not covered.
 
-    A load that goes on also takes up what is missing of markets that are not listed any more.
+    A load without a range of its own also asks for what is missing of markets that are not listed
+    any more. What is planned is remembered as wanted, but in a dry run.
     """
     markets = list(chosen)
     if context.wanted.goes_on:
@@ -50,7 +51,7 @@ def plan(context: LoadContext, chosen: Iterable[MarketInTier], scope: Scope) -> 
 
 
 def fetch_and_land(context: LoadContext, requests: list[CandleRequest]) -> None:
-    """Land the requests' windows in packages of bounded size, then count them as covered."""
+    """Send the requests and land their answers, package by package, then count them as covered."""
     settings = context.settings
     with context.log.requests(len(requests)) as reporter:
         for package in packages(
@@ -65,7 +66,8 @@ def fetch_and_land(context: LoadContext, requests: list[CandleRequest]) -> None:
 def land_package(
     context: LoadContext, requests: Iterable[CandleRequest], reporter: Reporter
 ) -> None:
-    """Land the requests' windows as one package."""
+    """Send the requests and land their answers as one package. One that Postgres refuses is noted
+    as a problem."""
     rows = _rows(context, requests, reporter)
     try:
         context.lander.land(raw_rows_source(candlesticks=rows))
@@ -76,10 +78,11 @@ def land_package(
 def packages(
     requests: Iterable[CandleRequest], least: int, seconds: float
 ) -> Iterator[Iterator[CandleRequest]]:
-    """The requests of one package after the other, each to be taken whole before the next.
+    """The requests of one package after the other; each must be read to its end before the next.
 
-    A package goes on for so many seconds: a load package costs dlt 0.3 s, whatever is in it, so a
-    quick API needs larger ones, and a kill costs no more time than with a slow one.
+    A package takes requests until `seconds` have passed, and `least` of them in any case. Time and
+    not number bounds it: each package takes dlt 0.3 s, whatever is in it, so a quick API needs
+    larger ones, and a kill loses the work of so many seconds, however quick the API is.
     """
     queue = deque(requests)
     while queue:
@@ -94,7 +97,7 @@ def _package(queue: deque[CandleRequest], least: int, until: float) -> Iterator[
 
 
 def report(context: LoadContext, requests: list[CandleRequest]) -> str:
-    """A dry run's plan, as text."""
+    """A dry run's plan, as text; it is noted in the summary, too."""
     endpoints = {LIVE: CANDLES_ENDPOINT, HISTORICAL: HISTORICAL_CANDLES_ENDPOINT}
     context.summary.planned = Counter(endpoints[request.tier] for request in requests)
     windows = sum(len(request.tickers) for request in requests)
@@ -113,7 +116,9 @@ def report(context: LoadContext, requests: list[CandleRequest]) -> str:
 
 
 def _in_their_tiers(context: LoadContext, markets: list[MarketInTier]) -> list[MarketInTier]:
-    """The cutoff decides where a settled market's candles are (docs/kalshi_api.md, 2.12)."""
+    """The markets with the tier that has their candles. For a settled one that is decided by the
+    historical tier's cutoff (docs/kalshi_api.md, 2.12), which is asked for only when there is
+    one."""
     if not any(market.settled and tier == LIVE for market, tier in markets):
         return markets
     try:
@@ -121,7 +126,7 @@ def _in_their_tiers(context: LoadContext, markets: list[MarketInTier]) -> list[M
     except NoMoreAnswersError:
         raise
     except ApiError as error:
-        # the live tier is asked first then, and what it leaves out of the historical one
+        # without it the live tier is asked, and then the historical one for what that leaves out
         context.summary.note(Problem("the historical tier's cutoff", str(error)))
         return markets
     return [
@@ -133,7 +138,10 @@ def _in_their_tiers(context: LoadContext, markets: list[MarketInTier]) -> list[M
 def _rows(
     context: LoadContext, requests: Iterable[CandleRequest], reporter: Reporter
 ) -> Iterator[WindowRow]:
-    """Fetch while dlt extracts. An exception in here would cost the whole package."""
+    """The rows of the answers, fetched while dlt writes those before them.
+
+    What goes wrong is noted in the summary: an exception in here would lose the whole package.
+    """
 
     def fetch(request: CandleRequest) -> list[WindowRow | Problem]:
         if context.summary.is_over:
@@ -160,9 +168,9 @@ def _rows(
 
 
 def _fetch(context: LoadContext, request: CandleRequest) -> list[WindowRow | Problem]:
-    """A request's rows; what the live tier left out is asked of the historical one.
+    """A request's rows. Markets that the live tier leaves out are asked of the historical one.
 
-    Raises NoMoreAnswersError when there is no API to ask any more, or no time.
+    Raises NoMoreAnswersError when the API can't be reached any more, or the time is up.
     """
     outcomes = list(fetch_candles(context.api, request))
     missing = [

@@ -1,4 +1,4 @@
-"""What the steps of one load have in common."""
+"""What the steps of one load share: what is asked for, whom to ask, and where it lands."""
 
 import math
 from dataclasses import dataclass
@@ -40,8 +40,8 @@ def make_context(
     connection: Connection,
     deadline: float = math.inf,
 ) -> LoadContext:
-    """The context of a load that begins now, and asks for nothing more after `deadline`
-    (`time.monotonic`)."""
+    """The context of a load that begins now. After `deadline`, on the clock of `time.monotonic`, it
+    asks for nothing more."""
     return LoadContext(
         settings=settings,
         selection=settings.selection(),

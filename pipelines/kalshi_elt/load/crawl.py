@@ -1,4 +1,5 @@
-"""Listing what is selected, following what the listing leaves out, landing what changed."""
+"""The crawl: list what is selected, look up markets that are no longer listed, land what
+changed."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,11 +29,11 @@ from kalshi_elt.ops import objects
 from kalshi_elt.ops.objects import Scope
 
 OBJECTS_PER_PACKAGE = 5_000
-"""Events and markets that land together: about 12 MB (2.3 kB a market, docs/kalshi_api.md, 7)."""
+"""Events and markets that land together: at 2.3 kB a market (docs/kalshi_api.md, 7) about 12 MB."""
 
 SERIES_ONE_BY_ONE = 20
-"""Beyond so many series the list of all, 18 MB (docs/kalshi_api.md, 2.10), is quicker at 8
-requests/s."""
+"""Up to so many series are asked for one by one. For more, the list of all series is quicker, at 8
+requests a second, though it has 18 MB (docs/kalshi_api.md, 2.10)."""
 
 EventFound = tuple[EventRow, str | None]
 """An event's row and its series."""
@@ -47,13 +48,13 @@ class Crawl:
         self._summary = context.summary
         self._listed: set[str] = set()
         self.chosen: dict[str, MarketInTier] = {}
-        """Markets to ask candles for, by ticker; without their payloads, 2 kB each
-        (docs/kalshi_api.md, 7)."""
+        """Markets to ask candles for, by ticker. They are kept without their payloads, which would
+        take 2 kB each (docs/kalshi_api.md, 7)."""
 
     def run(self) -> Scope:
-        """List, follow and land; returns which known markets the load is responsible for.
+        """List, look up and land; returns which known markets the load is responsible for.
 
-        Raises NoMoreAnswersError when there is no API to ask, or no time.
+        Raises NoMoreAnswersError when the API can't be reached, or the time is up.
         """
         selection = self._context.selection
         series_rows = self._category_series()
@@ -81,7 +82,7 @@ class Crawl:
 
     @contextmanager
     def _noting(self, what: str) -> Iterator[None]:
-        """What one request can't bring stops nothing else."""
+        """Note an error of the API in the block as a problem of `what`, and go on after it."""
         try:
             yield
         except NoMoreAnswersError:
@@ -90,7 +91,10 @@ class Crawl:
             self._summary.note(Problem(what, str(error)))
 
     def _take(self, outcomes: Iterable[Outcome], *, are_followed: bool = False) -> None:
-        """Land listed events and markets in packages of bounded size, and choose among them."""
+        """Land listed events and markets in packages of bounded size, and choose among the markets.
+
+        With `are_followed` all of them are chosen, whatever the selection says.
+        """
         package: list[Listing] = []
         size = 0
         try:
@@ -118,7 +122,8 @@ class Crawl:
         self._land(events, found)
 
     def _distinct_markets(self, listings: Iterable[Listing]) -> list[MarketFound]:
-        """Each market once. Where the tiers overlap the live copy counts: it is listed first."""
+        """Each market once. Where both tiers have one, its live copy counts, which is listed
+        first. Markets without a usable ticker are all kept."""
         found: dict[str, MarketFound] = {}
         nameless: list[MarketFound] = []
         for one in (market for listing in listings for market in listing.markets):
@@ -144,7 +149,8 @@ class Crawl:
     def _missing_events(
         self, found: Iterable[MarketFound], listed: set[str | None]
     ) -> list[EventFound]:
-        """A market's event always lands with it, so that no foreign key dangles."""
+        """Events of the markets that were neither listed nor ever landed. They land together with
+        the markets, whose foreign keys refer to them."""
         needed = {one.row.event_ticker for one in found if one.row.event_ticker} - listed
         unknown = objects.unknown_events(self._connection, [ticker for ticker in needed if ticker])
         events: list[EventFound] = []
@@ -157,7 +163,11 @@ class Crawl:
         return events
 
     def _land(self, events: list[EventFound], found: list[MarketFound]) -> None:
-        """Land what changed, then note all as seen: in this order, so that a kill loses nothing."""
+        """Land what changed, then note all as seen.
+
+        In this order: had a kill come in between the other way round, what changed would count as
+        landed, and never be asked for again.
+        """
         event_rows = [row for row, _ in events]
         market_rows = [one.row for one in found]
         changed_events = objects.changed_events(self._connection, event_rows)
@@ -179,7 +189,8 @@ class Crawl:
         self._summary.unchanged += len(market_rows) - len(changed_markets)
 
     def _follow(self, scope: Scope) -> None:
-        """Look up markets that had not reached their last state and are in no listing any more."""
+        """Look up the markets that had not reached their last state and are in no listing any more,
+        in both tiers. What neither of them has is gone from Kalshi."""
         followed = objects.followed(self._connection, scope)
         left = [ticker for ticker in followed if ticker not in self._listed]
         if not left:
@@ -197,14 +208,15 @@ class Crawl:
             )
             left = [ticker for ticker in left if ticker not in self._listed]
         if len(self._summary.problems) > problems_before:
-            # an answer that could not be read is no proof that a market is gone
+            # some answers could not be read, so the markets that are left may have been in them
             return
         if not self._context.settings.dry_run:
             objects.mark_gone(self._connection, left)
         self._summary.gone = len(left)
 
     def _complete_series(self) -> None:
-        """Land the series of the events that were listed, unless they did within a day."""
+        """Land the series that were selected, and those of the events that were listed, but for
+        those that landed within a day."""
         if self._context.settings.dry_run:
             return
         listed = objects.listed_series(self._connection, self._context.started_at)
@@ -229,8 +241,8 @@ class Crawl:
 
 
 def _distinct_events(listings: Iterable[Listing]) -> list[EventFound]:
-    """Each event once: pages may repeat one whose place in the list has moved (docs/kalshi_api.md,
-    5.6)."""
+    """Each event once, with its series: pages may repeat one whose place in the list has moved
+    meanwhile (docs/kalshi_api.md, 5.6). Events without a usable ticker are all kept."""
     found: dict[str, EventFound] = {}
     nameless: list[EventFound] = []
     for listing in listings:

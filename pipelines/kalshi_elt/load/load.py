@@ -20,18 +20,19 @@ from kalshi_elt.warehouse.connection import Warehouse
 
 
 def load(settings: LoadSettings, wanted: TimeRange, warehouse: Warehouse) -> LoadSummary:
-    """Land what `settings` select, and its candles of the time `wanted`.
+    """Land what `settings` select, and its candles of the `wanted` range.
 
-    What can't be landed is a problem in the summary and stops nothing else. Raises KalshiEltError
-    when nothing more can be done: no API at the start, no warehouse, another load under way.
+    What can't be landed is a problem in the summary, and the load goes on. Raises KalshiEltError
+    when it can't begin or go on at all: the API or the warehouse can't be reached, or another load
+    is under way.
     """
     with hold_lock(warehouse, wait=settings.wait) as connection:
         return load_under_lock(make_context(settings, wanted, warehouse, connection))
 
 
 def load_under_lock(context: LoadContext) -> LoadSummary:
-    """The same for a context whose connection holds the lock. The summary is the context's: what
-    was done before an error stands in it."""
+    """The same as `load`, for a context whose connection holds the lock. Returns the context's own
+    summary, in which the caller finds what was done before an error, too."""
     with measured(context):
         if not context.settings.dry_run:
             recover(context)
@@ -45,7 +46,8 @@ def load_under_lock(context: LoadContext) -> LoadSummary:
 
 @contextmanager
 def measured(context: LoadContext) -> Iterator[None]:
-    """Note in the summary what the block took, and whether its time was up."""
+    """Note in the summary the time and the requests that the block took. That its time was up ends
+    the block without an error."""
     started = time.monotonic()
     try:
         yield
@@ -60,7 +62,7 @@ def measured(context: LoadContext) -> Iterator[None]:
 
 
 def list_and_plan(context: LoadContext) -> list[CandleRequest]:
-    """List and land what is selected; returns the requests for its candles."""
+    """Crawl: list and land what is selected. Returns the requests to send for its candles."""
     crawl = Crawl(context)
     scope = crawl.run()
     _say_what_was_listed(context)
@@ -70,7 +72,11 @@ def list_and_plan(context: LoadContext) -> list[CandleRequest]:
 
 
 def recover(context: LoadContext) -> None:
-    """Finish what the last load left, then count what it covered."""
+    """Bring raw tables, dlt's working folder and coverage in order after a load that was killed.
+
+    Packages that it left pending are landed and counted as covered, and tables that are not there
+    are made. When the raw tables were dropped, what was known of their rows is forgotten.
+    """
     if not context.lander.has_landed(context.connection):
         forget(context.connection)
     _recover_pending(context)

@@ -1,4 +1,4 @@
-"""What a person, or a log, sees while a load runs."""
+"""What a person, or a log file, sees while a load is under way."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ class Log:
         self._is_json = log_format == "json"
 
     def say(self, message: str, **fields: object) -> None:
-        """One line. `fields` are for machines and stand in the JSON form alone."""
+        """Write one line. `fields` are for machines: they are in the JSON form alone."""
         if self._is_json:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             line = json.dumps({"time": now, "message": message, **fields}, default=str)
@@ -39,7 +39,8 @@ class Log:
 
     @contextmanager
     def requests(self, total: int) -> Iterator[Reporter]:
-        """A reporter for that many candle requests: a bar on a terminal, lines elsewhere."""
+        """A reporter for `total` candle requests: a bar on a terminal, elsewhere a line every
+        SECONDS_BETWEEN_LINES."""
         if self._is_json or not sys.stderr.isatty():
             yield _Lines(self, total)
             return

@@ -20,11 +20,16 @@ class LoadSummary:
     markets: int = 0
     series: int = 0
     unchanged: int = 0
+    """Events and markets that were listed as they had landed before."""
     selected: int = 0
+    """Markets whose candles are wanted."""
     gone: int = 0
+    """Markets that Kalshi does not have any more."""
     windows: int = 0
+    """Windows of candles, one for each market and request."""
     candles: int = 0
     requests: int = 0
+    """Requests sent, retries included."""
     outcomes: dict[str, int] = field(default_factory=dict)
     """Requests by what came of them (KalshiApi.outcomes)."""
     seconds: float = 0.0
@@ -45,7 +50,8 @@ class LoadSummary:
         return self.is_out_of_time or any(problem.is_final for problem in self.problems)
 
     def note(self, problem: Problem) -> None:
-        """Several workers may find at once that nothing more can be asked for: said once."""
+        """Add a problem. That nothing more can be asked for is added once, though several workers
+        may find it at the same time."""
         if not (problem.is_final and self.is_over):
             self.problems.append(problem)
 

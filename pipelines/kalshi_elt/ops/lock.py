@@ -12,6 +12,7 @@ from kalshi_elt.ops.versions import prepare
 from kalshi_elt.warehouse.citus import is_distributed
 from kalshi_elt.warehouse.connection import Warehouse
 from kalshi_elt.warehouse.names import LOADER, LOADER_ROLE
+from kalshi_elt.warehouse.queries import execute, select
 
 LOCK = (0x6B616C73, 0x68690001)
 """Key of the advisory lock, two integers: the letters "kals", and "hi" followed by the number 1."""
@@ -59,8 +60,8 @@ def hold_lock(
         finally:
             # closing the connection frees the lock, too, but some moments later, when the server
             # notices: the next job would find it held
-            with suppress(psycopg2.Error), connection.cursor() as cursor:
-                cursor.execute("select pg_advisory_unlock(%s, %s)", LOCK)
+            with suppress(psycopg2.Error):
+                select(connection, "select pg_advisory_unlock(%s, %s)", LOCK)
 
 
 @contextmanager
@@ -78,15 +79,16 @@ def at_rest(warehouse: Warehouse) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(psycopg2.Error), connection.cursor() as cursor:
-                cursor.execute("select pg_advisory_unlock(%s, %s)", LOCK)
+            with suppress(psycopg2.Error):
+                select(connection, "select pg_advisory_unlock(%s, %s)", LOCK)
 
 
 def forget(connection: Connection) -> None:
     """Forget what was seen and covered. For when the raw rows are gone: what they held would
     otherwise never be asked for again."""
-    with connection.cursor() as cursor:
-        cursor.execute("truncate kalshi_ops.objects, kalshi_ops.coverage, kalshi_ops.covered_loads")
+    execute(
+        connection, "truncate kalshi_ops.objects, kalshi_ops.coverage, kalshi_ops.covered_loads"
+    )
 
 
 def _wait_for_lock(connection: Connection, wait: bool, warehouse: str) -> None:
@@ -100,9 +102,7 @@ def _wait_for_lock(connection: Connection, wait: bool, warehouse: str) -> None:
 
 
 def _try_lock(connection: Connection) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_lock(%s, %s)", LOCK)
-        (is_held,) = cursor.fetchone() or (False,)
+    ((is_held,),) = select(connection, "select pg_try_advisory_lock(%s, %s)", LOCK)
     return bool(is_held)
 
 
@@ -114,12 +114,11 @@ def end_what_was_left_behind(connection: Connection) -> None:
     """
     deadline = time.monotonic() + LEFT_BEHIND_SECONDS
     values = [LOADER]
-    with connection.cursor() as cursor:
-        # as the user who logged in: the loader's role may not end statements that another of its
-        # members began
-        cursor.execute("set role none")
-        cursor.execute(f"select pg_terminate_backend(pid) {LEFT_BEHIND}", values)
-        while cursor.rowcount and time.monotonic() < deadline:
-            time.sleep(0.05)
-            cursor.execute(f"select pid {LEFT_BEHIND}", values)
-        cursor.execute("reset role")
+    # as the user who logged in: the loader's role may not end statements that another of its
+    # members began
+    execute(connection, "set role none")
+    left = select(connection, f"select pg_terminate_backend(pid) {LEFT_BEHIND}", values)
+    while left and time.monotonic() < deadline:
+        time.sleep(0.05)
+        left = select(connection, f"select pid {LEFT_BEHIND}", values)
+    execute(connection, "reset role")

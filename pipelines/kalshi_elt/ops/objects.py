@@ -1,7 +1,7 @@
 """`kalshi_ops.objects`: which events, markets and series were seen, and what landed last of
 each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from psycopg2.extras import execute_values
 from kalshi_elt.base.times import moment
 from kalshi_elt.kalshi.records import EventRow, Market, MarketFound, MarketRow, SeriesRow
 from kalshi_elt.kalshi.selection import Selection
+from kalshi_elt.warehouse.queries import execute, select
 
 Row = TypeVar("Row", EventRow, MarketRow)
 
@@ -82,13 +83,13 @@ def _changed(
 def _landed_hashes(
     connection: Connection, entity: str, tickers: Sequence[str | None]
 ) -> dict[str, bytes]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select ticker, payload_hash from kalshi_ops.objects "
-            "where entity = %s and ticker = any(%s) and payload_hash is not null",
-            [entity, [ticker for ticker in tickers if ticker]],
-        )
-        return {ticker: bytes(digest) for ticker, digest in cursor.fetchall()}
+    rows = select(
+        connection,
+        "select ticker, payload_hash from kalshi_ops.objects "
+        "where entity = %s and ticker = any(%s) and payload_hash is not null",
+        [entity, [ticker for ticker in tickers if ticker]],
+    )
+    return {ticker: bytes(digest) for ticker, digest in rows}
 
 
 def record_events(connection: Connection, rows: Iterable[tuple[EventRow, str | None]]) -> None:
@@ -219,76 +220,82 @@ def unknown_events(connection: Connection, tickers: Iterable[str]) -> list[str]:
 
 def listed_series(connection: Connection, started_at: datetime) -> list[str]:
     """The series of the events that were seen since `started_at`."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select distinct series_ticker from kalshi_ops.objects "
-            "where entity = %s and last_seen_at >= %s and series_ticker is not null",
-            [EVENT, started_at],
-        )
-        return [ticker for (ticker,) in cursor.fetchall()]
+    return _tickers(
+        connection,
+        "select distinct series_ticker from kalshi_ops.objects "
+        "where entity = %s and last_seen_at >= %s and series_ticker is not null",
+        [EVENT, started_at],
+    )
 
 
 def series_due(connection: Connection, tickers: Iterable[str]) -> list[str]:
     """The tickers of series that never landed, or last did more than a day ago, sorted."""
     asked = sorted(set(tickers))
-    with connection.cursor() as cursor:
-        cursor.execute(
+    fresh = set(
+        _tickers(
+            connection,
             "select ticker from kalshi_ops.objects where entity = %s and ticker = any(%s) "
             "and last_seen_at > now() - %s * interval '1 second'",
             [SERIES, asked, SERIES_SECONDS],
         )
-        fresh = {ticker for (ticker,) in cursor.fetchall()}
+    )
     return [ticker for ticker in asked if ticker not in fresh]
 
 
 def followed(connection: Connection, scope: Scope) -> list[str]:
     """Tickers of the markets that had not reached their last state when they were seen last, or of
     which wanted candles are missing."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select ticker from kalshi_ops.objects where entity = 'market' and gone_at is null "
-            "and (is_followed or ticker in "
-            "(select market_ticker from kalshi_ops.coverage where has_gap)) "
-            f"and {scope.condition} order by ticker",
-            scope.parameters,
-        )
-        return [ticker for (ticker,) in cursor.fetchall()]
+    return _tickers(
+        connection,
+        "select ticker from kalshi_ops.objects where entity = 'market' and gone_at is null "
+        "and (is_followed or ticker in "
+        "(select market_ticker from kalshi_ops.coverage where has_gap)) "
+        f"and {scope.condition} order by ticker",
+        scope.parameters,
+    )
+
+
+def _tickers(
+    connection: Connection, query: str, values: Sequence[object] | Mapping[str, object]
+) -> list[str]:
+    """The only column of a query."""
+    return [ticker for (ticker,) in select(connection, query, values)]
 
 
 def stop_following(connection: Connection, tickers: Sequence[str]) -> None:
     """Look up settled markets no more. Candles that are still missing stay known as gaps, and a
     market with gaps is asked for without being followed."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "update kalshi_ops.objects set is_followed = false "
-            "where entity = %s and ticker = any(%s) and is_followed",
-            [MARKET, list(tickers)],
-        )
+    execute(
+        connection,
+        "update kalshi_ops.objects set is_followed = false "
+        "where entity = %s and ticker = any(%s) and is_followed",
+        [MARKET, list(tickers)],
+    )
 
 
 def unfinished(connection: Connection, scope: Scope) -> list[Market]:
     """Markets of which wanted candles are missing, because a request failed or was never sent."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select ticker, event_ticker, status, extract(epoch from open_time)::bigint, "
-            "extract(epoch from close_time)::bigint, extract(epoch from settlement_ts)::bigint, "
-            "is_multivariate from kalshi_ops.objects "
-            "where entity = 'market' and gone_at is null and ticker in "
-            "(select market_ticker from kalshi_ops.coverage where has_gap) "
-            f"and {scope.condition}",
-            scope.parameters,
-        )
-        return [
-            Market(ticker, event, status, opened, closed, settled, Decimal(0), is_multivariate)
-            for ticker, event, status, opened, closed, settled, is_multivariate in cursor
-        ]
+    rows = select(
+        connection,
+        "select ticker, event_ticker, status, extract(epoch from open_time)::bigint, "
+        "extract(epoch from close_time)::bigint, extract(epoch from settlement_ts)::bigint, "
+        "is_multivariate from kalshi_ops.objects "
+        "where entity = 'market' and gone_at is null and ticker in "
+        "(select market_ticker from kalshi_ops.coverage where has_gap) "
+        f"and {scope.condition}",
+        scope.parameters,
+    )
+    return [
+        Market(ticker, event, status, opened, closed, settled, Decimal(0), is_multivariate)
+        for ticker, event, status, opened, closed, settled, is_multivariate in rows
+    ]
 
 
 def mark_gone(connection: Connection, tickers: Sequence[str]) -> None:
     """Note markets that Kalshi has in neither tier any more. Their rows stay."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "update kalshi_ops.objects set gone_at = now() "
-            "where entity = %s and ticker = any(%s) and gone_at is null",
-            [MARKET, list(tickers)],
-        )
+    execute(
+        connection,
+        "update kalshi_ops.objects set gone_at = now() "
+        "where entity = %s and ticker = any(%s) and gone_at is null",
+        [MARKET, list(tickers)],
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from kalshi_elt.base.errors import WarehouseError
+from kalshi_elt.warehouse.queries import execute, select
 
 VERSION = 4
 
@@ -23,14 +24,11 @@ select
 
 def version_of(connection: Connection) -> int | None:
     """The warehouse's version; None for a database that is not a warehouse yet."""
-    with connection.cursor() as cursor:
-        cursor.execute(FOUND)
-        has_version, has_objects = cursor.fetchone() or (False, False)
-        if not has_version:
-            # a warehouse made before there were versions
-            return 1 if has_objects else None
-        cursor.execute("select max(version) from kalshi_ops.warehouse_version")
-        (version,) = cursor.fetchone() or (1,)
+    ((has_version, has_objects),) = select(connection, FOUND)
+    if not has_version:
+        # a warehouse made before there were versions
+        return 1 if has_objects else None
+    ((version,),) = select(connection, "select max(version) from kalshi_ops.warehouse_version")
     return int(version)
 
 
@@ -83,5 +81,4 @@ def upgrade(connection: Connection, warehouse: str) -> tuple[int, int]:
 def _execute(connection: Connection, script: Path) -> None:
     """Run a script: all of it takes effect, or nothing, as it goes to the server in one message,
     which is one transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(script.read_text(encoding="utf-8"))
+    execute(connection, script.read_text(encoding="utf-8"))

@@ -27,7 +27,8 @@ from kalshi_elt.warehouse.names import RAW_SCHEMA, RAW_TABLES, TRANSFORMER_ROLE
 
 FAILED = (RunStatus.Error, TestStatus.Fail)
 WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
-"""They test the models, not the data, so they belong to the project's own tests."""
+"""Arguments that leave out dbt's unit tests: they test the models, not the data, so the project's
+own tests run them."""
 
 MOST_NAMES = 5
 """How many failed nodes a message names."""
@@ -37,21 +38,23 @@ DOCS_PAGE = "static_index.html"
 
 @dataclass(frozen=True)
 class DbtOutcome:
-    """What a dbt run did."""
+    """What a command of dbt did, as far as it builds or tests something."""
 
     rows: dict[str, int] = field(default_factory=dict)
-    """Rows that each table got or changed."""
+    """How many rows were written to each table, by its name."""
     passed: int = 0
-    """Tests that passed."""
+    """How many tests passed."""
     failed: tuple[str, ...] = ()
-    """Tests that failed, and models that could not be built."""
+    """Names of tests that failed, and of models that could not be built."""
     warned: tuple[str, ...] = ()
+    """Names of tests that only warn, and did."""
     lost_node: str | None = None
-    """The node of the Citus cluster for want of which something failed."""
+    """What is said of a node of the Citus cluster because of which something failed
+    (`citus.lost_node`); None when no node was lost."""
 
 
 class DbtError(KalshiEltError):
-    """A dbt run in which something failed; the rest of it is done."""
+    """Something failed in a command of dbt. What it did all the same is in `outcome`."""
 
     def __init__(self, message: str, outcome: DbtOutcome) -> None:
         super().__init__(message)
@@ -61,20 +64,18 @@ class DbtError(KalshiEltError):
 def transform(
     warehouse: Warehouse, arguments: Sequence[str] = (), *, quiet: bool = False
 ) -> DbtOutcome:
-    """`dbt build`: type what landed, then test it.
+    """Build and test the typed tables: `dbt build`, with further `arguments`.
 
-    With `quiet` dbt says nothing but errors. Raises DbtError when anything fails, KalshiEltError
-    when dbt can't begin.
+    With `quiet` dbt writes nothing but errors. Raises DbtError when anything fails, KalshiEltError
+    when nothing has landed yet, or dbt can't begin.
     """
     require_raw_tables(warehouse)
     return run_dbt(warehouse, ["build", *WITHOUT_UNIT_TESTS, *arguments], quiet=quiet)
 
 
 def check(warehouse: Warehouse) -> None:
-    """`dbt test` and `dbt source freshness`: everything in the warehouse, not what is new alone.
-
-    Raises KalshiEltError when anything fails.
-    """
+    """Test everything in the warehouse, and whether the newest rows are recent: `dbt test` and
+    `dbt source freshness`. Raises KalshiEltError when anything fails."""
     require_raw_tables(warehouse)
     run_dbt(warehouse, ["source", "freshness"])
     run_dbt(warehouse, ["test", *WITHOUT_UNIT_TESTS])
@@ -96,12 +97,13 @@ def target_folder() -> Path:
 
 
 def run_dbt(warehouse: Warehouse, arguments: Sequence[str], *, quiet: bool = False) -> DbtOutcome:
-    """Run any dbt command. dbt reports for itself, with `quiet` errors alone.
+    """Run any dbt command on the warehouse. dbt writes its own report; with `quiet`, errors alone.
 
-    A failure is raised as one line more. An interrupt is raised as it is, after dbt has cancelled
-    its queries.
+    Raises UsageError for arguments that dbt does not know, DbtError for any other failure, and
+    KeyboardInterrupt when it was interrupted, after dbt has cancelled its queries.
     """
-    # when the reader of our output goes away, as in `| head`, logging has nothing to say about it
+    # When the reader of our output goes away, as in `| head`, logging would print a traceback for
+    # each line that it can't write.
     logging.raiseExceptions = False
     flags = [] if sys.stdout.isatty() else ["--no-use-colors"]
     flags += ["--quiet"] if quiet else []
@@ -111,7 +113,8 @@ def run_dbt(warehouse: Warehouse, arguments: Sequence[str], *, quiet: bool = Fal
     with chdir(PROJECT_ROOT), environment(acting.libpq_environment()), redirect_stdout(out):
         outcome = dbtRunner().invoke([*flags, *arguments])
     if isinstance(outcome.exception, KeyboardInterrupt):
-        # dbt takes it for an error and prints its traceback
+        # dbt has caught it as any other error; its traceback, in what was kept quiet, is not
+        # printed
         raise outcome.exception
     sys.stdout.write(quietly_said.getvalue())
     done = _outcome(outcome.result)
@@ -125,7 +128,7 @@ def run_dbt(warehouse: Warehouse, arguments: Sequence[str], *, quiet: bool = Fal
 
 
 def _outcome(result: object) -> DbtOutcome:
-    """Of a command that runs nodes; others have none."""
+    """What a command did; nothing, for one that builds and tests no nodes."""
     if not isinstance(result, RunExecutionResult):
         return DbtOutcome()
     by_status: defaultdict[str, list[str]] = defaultdict(list)
@@ -136,7 +139,7 @@ def _outcome(result: object) -> DbtOutcome:
             str(node.node.name): int(node.adapter_response["rows_affected"])
             for node in result.results
             if node.node.resource_type == NodeType.Model
-            # a view has -1
+            # of a view dbt says -1
             and node.adapter_response.get("rows_affected", -1) >= 0
         },
         passed=len(by_status[TestStatus.Pass]),
@@ -157,8 +160,8 @@ def _failures(outcome: DbtOutcome) -> str:
 
 
 def require_raw_tables(warehouse: Warehouse) -> None:
-    """Raise KalshiEltError when nothing has landed yet, so that there is nothing to type, or when a
-    node of the cluster that holds it is away."""
+    """Raise KalshiEltError when nothing has landed yet, as there is nothing to type then, when the
+    warehouse is of another version, or when a node of its cluster can't be reached."""
     acting = warehouse.acting_as(TRANSFORMER_ROLE)
     with acting.connect() as connection, connection.cursor() as cursor:
         versions.check(connection, str(warehouse))

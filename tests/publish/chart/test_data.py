@@ -116,7 +116,7 @@ def test_a_market_has_each_period_from_its_first_candle_to_its_last(drawn: Proje
         (at(2), *nothing, 0.30, 0.36, 0.33, pytest.approx(0.33), 0),
         (at(3), 0.31, 0.39, 0.30, 0.38, 0.30, 0.40, 0.38, pytest.approx(0.35), 2.5),
         (at(4), *nothing, 0.30, 0.40, 0.38, pytest.approx(0.35), 0),
-        # an empty book is no quote of 0 and 1
+        # 0 and 1 are how Kalshi sends an empty book, and not quotes
         (at(5), *nothing, None, None, 0.33, 0.33, 0),
     ]
 
@@ -216,7 +216,7 @@ def test_nothing_to_draw_says_what_there_is(drawn: Project, wanted: Wanted, mess
         (Wanted("XYZ"), "XYZ is in the warehouse: load it with `kalshi-elt load --event XYZ`"),
         (Wanted("M'; drop table kalshi.candles; --"), "no event or market"),
         (Wanted("%"), "no event or market % is in the warehouse: load it"),
-        (Wanted("M", interval=7), "--interval 7 is none of 1, 5, 15, 60, 1440"),
+        (Wanted("M", interval=7), "--interval 7 is not 1, 5, 15, 60 or 1440"),
         (Wanted("M", top=0), "--top 0 is not from 1 to 15"),
         (Wanted("M", top=16), "--top 16 is not from 1 to 15"),
     ],

@@ -99,10 +99,10 @@ def site(
         Simulator(Exchange.demo(events=8)) as simulator,
         empty_project(server_url, simulator, dbt_work) as project,
     ):
-        project.must("run", "--status", "all", "--since", "30h")
+        project.must("run", "--status", "all", "--since", "30h", DBT_RESOURCE_TYPES="model")
         hostile = market("ZZ-1", "ZZ", volume_fp="0", volume_24h_fp="0")
         land(project, Landing(events=[event("ZZ", title=HOSTILE_TITLE)], markets=[hostile]))
-        project.must("transform")
+        project.must("dbt", "run")
         ((events,),) = project.query("select count(*) from kalshi.events")
         project.must("site", "--to", str(folder), "--events", str(events - 1))
     yield folder

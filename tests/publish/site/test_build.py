@@ -1,11 +1,8 @@
 """`kalshi-elt site`, built from a warehouse on both servers: whole, harmless, all or nothing."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +21,7 @@ from kalshi_elt.publish.site.folder import BUILDING, MANIFEST, open_folder
 from simulator import Exchange, Simulator
 from tests.conftest import Project, empty_project
 from tests.load.test_hostile_text import EVENT, HOSTILE, hostile_exchange
+from tests.support.processes import end_of, start_command
 
 SEED = "KXPRESPERSON-28"
 VOID = frozenset(
@@ -91,6 +89,7 @@ def own_pages(site: Path) -> Iterator[Path]:
             yield page
 
 
+@pytest.mark.one_server
 def test_it_says_in_one_line_what_it_wrote(project_with_site: tuple[Project, Path, str]) -> None:
     _, folder, said = project_with_site
 
@@ -99,6 +98,7 @@ def test_it_says_in_one_line_what_it_wrote(project_with_site: tuple[Project, Pat
     )
 
 
+@pytest.mark.one_server
 def test_it_has_its_pages_and_knows_its_files(site: Path) -> None:
     files = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
 
@@ -110,6 +110,7 @@ def test_it_has_its_pages_and_knows_its_files(site: Path) -> None:
     assert {*json.loads((site / MANIFEST).read_text())["files"], MANIFEST} == files
 
 
+@pytest.mark.one_server
 def test_all_links_lead_somewhere_and_nothing_comes_from_elsewhere(site: Path) -> None:
     for page in own_pages(site):
         parsed = Links(page.read_text(encoding="utf-8"))
@@ -128,6 +129,7 @@ def test_all_links_lead_somewhere_and_nothing_comes_from_elsewhere(site: Path) -
                 assert parts.fragment in parsed.ids
 
 
+@pytest.mark.one_server
 def test_links_out_of_the_site_tell_nobody_where_they_were(site: Path) -> None:
     for page in own_pages(site):
         html = page.read_text(encoding="utf-8")
@@ -136,6 +138,7 @@ def test_links_out_of_the_site_tell_nobody_where_they_were(site: Path) -> None:
         assert '<meta name="referrer" content="no-referrer">' in html
 
 
+@pytest.mark.one_server
 def test_every_page_forbids_requests(site: Path) -> None:
     for page in site.rglob("*.html"):
         head = page.read_text(encoding="utf-8")[:2000]
@@ -144,10 +147,9 @@ def test_every_page_forbids_requests(site: Path) -> None:
         assert "http" not in policy[1] and "*" not in policy[1]
 
 
-def test_figures_are_those_of_the_warehouse(
-    project_with_site: tuple[Project, Path, str],
-) -> None:
-    project, folder, _ = project_with_site
+def test_figures_are_those_of_the_warehouse(loaded_project: Project, tmp_path: Path) -> None:
+    project, folder = loaded_project, tmp_path / "site"
+    project.must("site", "--to", str(folder), "--no-docs")
     ((candles,),) = project.query("select count(*) from kalshi.candles")
     html = (folder / "events" / f"{SEED}.html").read_text(encoding="utf-8")
     table = html[html.index('id="markets"') :]
@@ -159,6 +161,7 @@ def test_figures_are_those_of_the_warehouse(
         assert f'<td class="n">{said}</td>' in row
 
 
+@pytest.mark.one_server
 def test_nothing_of_this_machine_is_published(
     project_with_site: tuple[Project, Path, str],
 ) -> None:
@@ -176,6 +179,7 @@ def test_nothing_of_this_machine_is_published(
             assert not [secret for secret in secrets if secret.encode() in content], path.name
 
 
+@pytest.mark.one_server
 def test_hostile_texts_and_tickers_are_harmless(
     server_url: str, dbt_work: Path, tmp_path: Path
 ) -> None:
@@ -185,7 +189,7 @@ def test_hostile_texts_and_tickers_are_harmless(
         empty_project(server_url, simulator, dbt_work) as project,
     ):
         project.must("load", "--event", EVENT, "--since", "1h")
-        project.must("transform")
+        project.must("dbt", "run")
         folder = tmp_path / "site"
         project.must("site", "--to", str(folder), "--no-docs", "--event", EVENT)
 
@@ -205,6 +209,7 @@ def test_hostile_texts_and_tickers_are_harmless(
 # Which events
 
 
+@pytest.mark.one_server
 def test_named_events_get_a_page_and_unknown_ones_are_refused(
     loaded_project: Project, tmp_path: Path
 ) -> None:
@@ -219,12 +224,13 @@ def test_named_events_get_a_page_and_unknown_ones_are_refused(
     assert (folder / "index.html").is_file()
 
 
+@pytest.mark.one_server
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--events", "0"], "--events 0: give 1 or more"),
         (["--since", "yesterday"], "--since 'yesterday' is not a valid time"),
-        (["--to", "/dev/null"], "--to /dev/null is no folder"),
+        (["--to", "/dev/null"], "--to /dev/null is not a folder"),
     ],
 )
 def test_wrong_usage_is_one_line(loaded_project: Project, arguments: list[str], said: str) -> None:
@@ -251,24 +257,19 @@ def test_an_empty_warehouse_gives_a_site_that_says_so(project: Project, tmp_path
                 assert (page.parent / link).is_file()
 
 
-def test_what_landed_has_to_be_typed_first(project: Project, tmp_path: Path) -> None:
-    project.must("load", "--no-candles")
-
-    result = project.run("site", "--to", str(tmp_path / "site"))
-
-    assert result.status == 1
-    assert "run `make transform` first" in result.last_line
-
-
-def test_an_event_without_candles_has_a_page_without_a_chart(
+@pytest.mark.one_server
+def test_what_landed_has_to_be_typed_first_and_without_candles_has_a_page_without_a_chart(
     project: Project, tmp_path: Path
 ) -> None:
-    project.must("load", "--no-candles")
-    project.must("transform")
     folder = tmp_path / "site"
+    project.must("load", "--no-candles")
 
+    early = project.run("site", "--to", str(folder))
+    project.must("dbt", "run")
     project.must("site", "--to", str(folder), "--no-docs")
 
+    assert early.status == 1
+    assert "run `make transform` first" in early.last_line
     html = (folder / "events" / f"{SEED}.html").read_text(encoding="utf-8")
     assert "No candles of this event have landed" in html
     assert "charts.js" not in html
@@ -278,6 +279,7 @@ def test_an_event_without_candles_has_a_page_without_a_chart(
 # The folder
 
 
+@pytest.mark.one_server
 def test_another_build_replaces_what_is_ours_and_leaves_the_rest(
     loaded_project: Project, tmp_path: Path
 ) -> None:
@@ -300,13 +302,14 @@ def test_another_build_replaces_what_is_ours_and_leaves_the_rest(
     assert not (folder / BUILDING).exists()
 
 
+@pytest.mark.one_server
 def test_a_folder_with_something_else_is_refused(loaded_project: Project, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
 
     result = loaded_project.run("site", "--to", str(tmp_path), "--no-docs")
 
     assert result.status == 2
-    assert "the folder is not empty and holds no site" in result.err
+    assert "the folder is not empty and is not a site" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -330,6 +333,7 @@ def test_two_builds_at_once_are_refused(tmp_path: Path) -> None:
     assert (tmp_path / "index.html").read_text() == "first"
 
 
+@pytest.mark.one_server
 def test_a_build_that_fails_leaves_the_site_as_it_was(
     loaded_project: Project, tmp_path: Path
 ) -> None:
@@ -345,21 +349,21 @@ def test_a_build_that_fails_leaves_the_site_as_it_was(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.one_server
 @pytest.mark.slow
 def test_a_killed_build_leaves_a_whole_site_and_the_next_one_goes_through(
     loaded_project: Project, tmp_path: Path
 ) -> None:
     folder = tmp_path / "site"
     loaded_project.must("site", "--to", str(folder), "--no-docs")
-    environment = {**os.environ, "DATABASE_URL": loaded_project.database_url}
-    command = [sys.executable, "-m", "kalshi_elt", "site", "--to", str(folder), "--no-docs"]
+    command = ("site", "--to", str(folder), "--no-docs")
 
-    for _ in range(4):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        while not (folder / BUILDING / "assets").exists() and process.poll() is None:
+    for _ in range(2):
+        process = start_command(command, {"DATABASE_URL": loaded_project.database_url})
+        while not (folder / BUILDING / "assets").exists() and process.is_alive():
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        assert end_of(process) == -signal.SIGKILL
         for page in own_pages(folder):
             if BUILDING not in page.parts:
                 Links(page.read_text(encoding="utf-8"))
@@ -390,6 +394,7 @@ def test_who_may_only_read_can_build_it(loaded_project: Project, tmp_path: Path)
         loaded_project.query("drop owned by site_reader; drop role site_reader")
 
 
+@pytest.mark.one_server
 def test_the_simulated_exchange_gives_all_kinds_of_pages(
     server_url: str, dbt_work: Path, tmp_path: Path
 ) -> None:
@@ -399,7 +404,7 @@ def test_the_simulated_exchange_gives_all_kinds_of_pages(
         Simulator(Exchange.demo(events=12)) as simulator,
         empty_project(server_url, simulator, dbt_work) as project,
     ):
-        project.must("run", "--status", "all", "--since", "30h")
+        project.must("run", "--status", "all", "--since", "30h", DBT_RESOURCE_TYPES="model")
         project.must("site", "--to", str(folder), "--no-docs", "--events", "5")
 
     front = (folder / "index.html").read_text(encoding="utf-8")

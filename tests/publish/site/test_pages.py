@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from kalshi_elt.base.paths import file_name
 from kalshi_elt.publish.site import pages
-from kalshi_elt.publish.site.data import (
+from kalshi_elt.publish.site.content import (
     CalibrationRow,
     CandleCount,
     Event,

@@ -53,7 +53,7 @@ end $$;
 grant usage on schema kalshi_raw, kalshi_ops to kalshi_transformer;
 grant select on all tables in schema kalshi_raw, kalshi_ops to kalshi_transformer;
 grant insert, update on
-    kalshi_ops.dbt_runs, kalshi_ops.loads, kalshi_ops.typed_models, kalshi_ops.waiting
+    kalshi_ops.builds, kalshi_ops.loads, kalshi_ops.typed_models, kalshi_ops.waiting
 to kalshi_transformer;
 
 -- the reader reads typed and ops

@@ -1,7 +1,8 @@
 """Files ready for COPY: a line of column names, then rows in Postgres' binary COPY format.
 
-Binary, because a payload goes into it as it is: CSV doubles each of its quotes, which the server
-finds and halves again (a quarter of landing's time on either side, docs/performance.md).
+A payload goes into the binary format as it is. In CSV each of its quotes would have to be doubled
+here, and found and halved again by the server, which took a quarter of the time of landing on
+either side (docs/performance.md).
 """
 
 import struct
@@ -22,7 +23,7 @@ NULL = struct.pack("!i", -1)
 JSONB_VERSION = b"\x01"
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-"""Postgres counts its times from here."""
+"""The moment from which Postgres counts its times, in microseconds."""
 
 _COUNT = struct.Struct("!h")
 _LENGTH = struct.Struct("!i")
@@ -31,23 +32,24 @@ _BOOLEAN = struct.Struct("!i?")
 
 
 def write_columns(file: BinaryIO, names: Iterable[str]) -> None:
-    """Begin a file."""
+    """Write what a file begins with: the line of column names, and COPY's own header."""
     file.write(",".join(names).encode() + b"\n" + START)
 
 
 def read_columns(file: IO[bytes]) -> list[str]:
-    """The names in a file's first line; what follows is for COPY."""
+    """Read the column names off a file's first line. What follows from there is for COPY."""
     return file.readline().decode().rstrip("\n").split(",")
 
 
 def is_binary(file: IO[bytes]) -> bool:
-    """Whether the file, at its beginning, is one of ours; earlier versions wrote CSV."""
+    """Whether a file is one of ours, and not CSV, which earlier versions wrote: ours have COPY's
+    binary header after the first line. The file must be at its beginning, and is left elsewhere."""
     file.readline()
     return file.read(len(START)) == START
 
 
 def row(count: int, *fields: bytes) -> bytes:
-    """A row of so many fields; one of the texts given may hold several."""
+    """A row of `count` fields. Each of the given texts may be several fields in one."""
     return _COUNT.pack(count) + b"".join(fields)
 
 
@@ -69,12 +71,13 @@ def field(value: Value) -> bytes:
 
 
 def jsonb_field(payload: bytes) -> bytes:
-    """A field of type jsonb, which the server reads from its text."""
+    """A field of type jsonb: its version, then JSON as text, which the server parses."""
     return _LENGTH.pack(len(payload) + 1) + JSONB_VERSION + payload
 
 
 @lru_cache(maxsize=64)
 def _microseconds(moment: datetime) -> int:
-    """From EPOCH. The rows of an answer share their times."""
+    """Microseconds since EPOCH. Kept for some moments, as the rows of an answer share their
+    times."""
     since = moment - EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -1,8 +1,9 @@
-"""The dlt source: the raw tables of schema `kalshi_raw`, filled by imported files.
+"""Rows for the raw tables of schema `kalshi_raw`, as a source that dlt can land.
 
-Rows go into files ready for COPY, which dlt takes into its load package as they are
-(`dlt.mark.with_file_import`): no normalize step, no Python object for any value. Measured, one
-core, a million candles: 52,800 candles/s this way, 5,100/s with dicts (DECISIONS.md, 4).
+The rows are written to files ready for COPY, which dlt takes into its load package as they are
+(`dlt.mark.with_file_import`): it has no values to normalize, and none becomes a Python object.
+Measured with a million candles on one core: 52,800 candles a second land this way, and 5,100 when
+dlt is given dicts (DECISIONS.md, 4).
 """
 
 import itertools
@@ -36,20 +37,24 @@ PAYLOAD_COLUMNS: list[TColumnSchema] = [
 
 
 STAGING = "staging"
-"""Folder of files being written; what is in it at the start of a load is of a killed one."""
+"""Folder of files that are being written. What is in it when a load begins was left by a killed
+one."""
 
 
 FILE_BYTES = 32_000_000
-"""Where a file is full: dlt copies the files of a package side by side, which the server's second
-core needs, as parsing jsonb is what COPY spends its time with. A file costs dlt 30 ms: with half as
-many bytes landing took 4 % longer, with twice as many the last file was waited for."""
+"""Size at which a file is full. dlt copies several files of a package at the same time, so that the
+server parses jsonb, which takes most of COPY's time, on more than one core. Each file takes dlt
+30 ms: with files of half the size landing took 4 % longer. With files of twice the size all but one
+core were idle at the end of a package, while its last file was copied."""
 
 BUFFER_BYTES = 1 << 20
-"""Measured: with the default of 8 kB a third of writing was system calls."""
+"""Bytes that are held before they are written. Measured: with Python's default of 8 kB a third of
+the time of writing went into system calls."""
 
 
 NO_TICKER = ""
-"""Key of a market object without a usable ticker: what a cluster spreads rows by can't be NULL."""
+"""The ticker in the row of a market object without a usable one. It can't be NULL, as Citus spreads
+rows over its nodes by that column."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,14 @@ def raw_rows_source(
     candlesticks: Iterable[WindowRow] | None = None,
     series: Iterable[SeriesRow] | None = None,
 ) -> list[DltResource]:
-    """Kalshi's series, events, markets and candlesticks as append-only raw tables.
+    """A dlt source of finished rows: each table that rows are given for is a resource.
+
+    It fetches nothing itself. dlt keeps the schema of the tables in users' warehouses under the
+    source's name, `kalshi`, which therefore stays.
 
     Args:
-        events: rows of `kalshi_raw.events`, consumed once, while dlt extracts. None leaves the
-            table alone; no rows create it.
+        events: rows of `kalshi_raw.events`, read once, while dlt extracts. Without any rows the
+            table is made; with None it is not part of the load.
         markets: rows of `kalshi_raw.markets`.
         candlesticks: rows of `kalshi_raw.candlesticks`.
         series: rows of `kalshi_raw.series`.
@@ -137,7 +145,7 @@ def _resource(table: RawTable, rows: Iterable[Any]) -> DltResource:
             for number in itertools.count():
                 file = Path(folder) / f"{table.name}.{number}.{FORMAT}"
                 count = write_rows(file, table, piece, load_id, FILE_BYTES)
-                # the first one also without rows: it makes the table
+                # the first file is handed over even without rows: it makes the table
                 yield dlt.mark.with_file_import(str(file), FORMAT, count)
                 if (first := next(remaining, None)) is None:
                     break
@@ -147,7 +155,8 @@ def _resource(table: RawTable, rows: Iterable[Any]) -> DltResource:
 
 
 def _staging_folder() -> str:
-    """On the same file system as the load package, so that dlt can link the file."""
+    """The folder STAGING in dlt's working folder. It is on the same file system as the load
+    package, so dlt can take over a file by a link, without copying it."""
     folder = Path(dlt.current.pipeline().working_dir) / STAGING
     folder.mkdir(exist_ok=True)
     return str(folder)
@@ -160,7 +169,8 @@ def write_rows(
     load_id: str,
     most_bytes: float = math.inf,
 ) -> int:
-    """Write rows as Postgres's COPY reads them, until the file is full. Returns how many."""
+    """Write rows as Postgres' COPY reads them until there are no more, or the file has
+    `most_bytes`. Returns how many were written."""
     count = size = 0
     names = [str(column["name"]) for column in table.columns]
     with file.open("wb", buffering=BUFFER_BYTES) as out:
@@ -184,6 +194,7 @@ def write_rows(
 
 @lru_cache(maxsize=16)
 def _origin(origin: Origin, load_id: str) -> bytes:
-    """The last columns, which the rows of one answer share: a fifth of writing without it."""
+    """The values of the last four columns, which all rows of an answer share: to make them for each
+    row took a fifth of the time of writing."""
     values = (origin.endpoint, origin.tier, origin.fetched_at, load_id)
     return b"".join([field(value) for value in values])

@@ -76,26 +76,26 @@ create table kalshi_ops.pruned (
     constraint pk_pruned primary key (raw_table)
 );
 
-create table kalshi_ops.dbt_runs (
-    run bigint generated always as identity,
+create table kalshi_ops.builds (
+    build bigint generated always as identity,
     invocation_id text not null,
     started_at timestamptz not null default now(),
-    constraint pk_dbt_runs primary key (run)
+    constraint pk_builds primary key (build)
 );
-create index idx_dbt_runs_invocation_id on kalshi_ops.dbt_runs (invocation_id);
+create index idx_builds_invocation_id on kalshi_ops.builds (invocation_id);
 
 create table kalshi_ops.loads (
     load_id text not null,
-    run bigint not null,
+    build bigint not null,
     finished_at timestamptz,
     constraint pk_loads primary key (load_id)
 );
-create index idx_loads_run on kalshi_ops.loads (run);
+create index idx_loads_build on kalshi_ops.loads (build);
 create index idx_loads_finished_at on kalshi_ops.loads (finished_at);
 
 create table kalshi_ops.typed_models (
     model text not null,
-    run bigint not null,
+    build bigint not null,
     constraint pk_typed_models primary key (model)
 );
 
@@ -103,7 +103,7 @@ create table kalshi_ops.waiting (
     child text not null,
     key text not null,
     parent text not null,
-    run bigint,
+    build bigint,
     constraint pk_waiting primary key (child, key)
 );
 
@@ -119,13 +119,13 @@ comment on table kalshi_ops.covered_loads is
     'One row per finished load whose windows are counted in kalshi_ops.coverage.';
 comment on table kalshi_ops.pruned is
     'One row per raw table of which typed rows were removed: those that were fetched before.';
-comment on table kalshi_ops.dbt_runs is
-    'One row per dbt run that built models, numbered.';
+comment on table kalshi_ops.builds is
+    'One row per build (dbt build or dbt run), numbered.';
 comment on table kalshi_ops.loads is
-    'One row per finished load, with the dbt run that saw it first.';
+    'One row per finished load, with the build that saw it first.';
 comment on table kalshi_ops.typed_models is
-    'One row per incremental model: the dbt run up to which it has typed.';
+    'One row per incremental model: the build up to which it has typed.';
 comment on table kalshi_ops.waiting is
-    'One row per market that waits for its event, and per market ticker whose candles wait for it; run is the dbt run that took it up.';
+    'One row per market that waits for its event, and per market ticker whose candles wait for it; build is the one that took it up.';
 
 insert into kalshi_ops.warehouse_version (version) values (4);

@@ -18,28 +18,30 @@ from kalshi_elt.warehouse.queries import select
 
 DAY = 1440
 INTERVALS = (1, 5, 15, 60, DAY)
-"""Minutes of a period: those that the warehouse can give."""
+"""Lengths of a period, in minutes, that the warehouse can give."""
 
 LANDED_INTERVALS = (1, 60, DAY)
-"""Those that Kalshi has candles of."""
+"""Lengths of Kalshi's own candles, from which the others are made."""
 
 LONGEST_DEFAULT = timedelta(days=30)
-"""How far back a chart goes that is not told where to begin."""
+"""How far back a chart goes when it is not told where to begin."""
 
 USUAL_PERIODS = 1_500
-"""The default interval gives no more periods: there are hardly more pixels."""
+"""The most periods that a chart has when it is not told their length: a screen has hardly more
+pixels side by side."""
 
 MOST_PERIODS = 10_000
-"""A page with more would take seconds to draw."""
+"""The most periods that can be asked for: a browser would take seconds to draw more."""
 
 MOST_LINES = 15
-"""Five hues in three dash patterns: no more lines can be told apart."""
+"""The most lines in a chart. There are five hues and three patterns of dashes, and more of them
+could not be told apart."""
 
 Moment = datetime
 
 
 class NoCandlesError(UsageError):
-    """There is nothing to draw of a ticker that is known."""
+    """The ticker is in the warehouse, but has no prices to draw."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,16 @@ class Wanted:
     """What to draw."""
 
     ticker: str
-    """An event's or a market's; the event's where both have it."""
+    """An event's or a market's. When an event and a market have the same one, the event is
+    drawn."""
     since: int | None = None
-    """Unix seconds; None: where the candles begin, at most 30 days before `until`."""
+    """Unix seconds. None: where the candles begin, but at most 30 days before `until`."""
     until: int | None = None
-    """Unix seconds; None: where the candles end."""
+    """Unix seconds. None: where the candles end."""
     interval: int | None = None
-    """Minutes of a period; None: what gives at most 1,500 periods."""
+    """Minutes of a period. None: the shortest that gives at most USUAL_PERIODS periods."""
     top: int = 12
-    """How many of an event's markets, the likeliest ones."""
+    """How many of an event's markets to draw; the likeliest are."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Period:
-    """A market in one period. Trades are None where nothing traded, quotes where none stood."""
+    """A market in one period. Prices of trades are None when there was no trade, bid and ask when
+    there was no such quote at the period's end."""
 
     end: Moment
     open: float | None
@@ -82,9 +86,10 @@ class Period:
     last: float | None
     """The last trade at or before the end."""
     probability: float | None
-    """Implied, at the end; None too where the loader has not asked Kalshi for the period."""
+    """The implied probability at the end; None also when the period was not asked of Kalshi, as it
+    may have changed unseen then."""
     volume: float
-    """Contracts."""
+    """Contracts traded."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,10 @@ class MarketChart:
     ticker: str
     title: str
     subtitle: str
-    """The question, where the title is one of its answers; may be empty."""
+    """The event's question, to which the title is one of the answers; may be empty."""
     span: Span
     periods: tuple[Period, ...]
-    """One a period, from the market's first candle on."""
+    """One for each period of the span, beginning with the market's first candle."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,12 @@ class Line:
     ticker: str
     name: str
     points: tuple[tuple[Moment, float | None], ...]
-    """Where it changes, the first and the last period; None where it is unknown."""
+    """The end of a period and the probability then, None if unknown, for the first period, the
+    last, and each one in which it has changed."""
 
     @property
     def latest(self) -> float:
-        """The last that is known."""
+        """The last probability that is known."""
         return next(value for _, value in reversed(self.points) if value is not None)
 
 
@@ -126,7 +132,7 @@ class EventChart:
     span: Span
     lines: tuple[Line, ...]
     left_out: int
-    """Markets that have prices but no line."""
+    """How many markets have prices but no line."""
 
 
 Chart = MarketChart | EventChart
@@ -171,7 +177,8 @@ where starts_with(upper(ticker), %s)
 order by length(ticker), ticker
 limit 2000
 """
-"""Tickers that begin alike: comparing all of a whole exchange would take minutes."""
+"""Tickers that begin with the same letters. To compare those of a whole exchange would take
+minutes."""
 
 SPAN = """
 select
@@ -272,7 +279,7 @@ order by ranked.place, neighbours.end_ts
 
 
 def read_chart(connection: Connection, wanted: Wanted) -> Chart:
-    """What is to be drawn.
+    """What a chart of the wanted ticker shows.
 
     Raises UsageError when the ticker is unknown or the range or interval can't be drawn,
     NoCandlesError when there are no prices in it, KalshiEltError before the marts are built.
@@ -300,7 +307,7 @@ def read_chart(connection: Connection, wanted: Wanted) -> Chart:
 
 def _require_drawable(wanted: Wanted) -> None:
     if wanted.interval is not None and wanted.interval not in INTERVALS:
-        raise UsageError(f"--interval {wanted.interval} is none of 1, 5, 15, 60, 1440 minutes")
+        raise UsageError(f"--interval {wanted.interval} is not 1, 5, 15, 60 or 1440 minutes")
     if not 1 <= wanted.top <= MOST_LINES:
         raise UsageError(f"--top {wanted.top} is not from 1 to {MOST_LINES}: draw fewer markets")
 
@@ -344,7 +351,8 @@ def _event_chart(
 
 
 def distinct_names(names: Mapping[str, str]) -> dict[str, str]:
-    """Names by ticker; those that more than one market has are followed by the ticker."""
+    """The names by ticker, each made unique: one that several markets have is followed by the
+    ticker."""
     found = list(names.values())
     return {
         ticker: name if found.count(name) == 1 else f"{name} ({ticker})"
@@ -398,9 +406,9 @@ def _span(connection: Connection, wanted: Wanted, is_event: bool) -> Span:
 
 
 def choose_span(wanted: Wanted, stretches: Iterable[Stretch]) -> Span:
-    """The range and interval to draw, from what is wanted and which candles there are.
+    """The range and the length of periods to draw, from what is wanted and which candles there are.
 
-    The range never goes beyond the candles, but where it would be empty.
+    The range is cut to where there are candles, unless nothing of it would be left.
     """
     stretches = list(stretches)
     newest = max(one.until for one in stretches)
@@ -414,10 +422,11 @@ def choose_span(wanted: Wanted, stretches: Iterable[Stretch]) -> Span:
 
 
 def _interval(since: Moment, until: Moment, stretches: list[Stretch]) -> int:
-    """The shortest that gives a usual number of periods and whose candles go back far enough."""
+    """The shortest length that gives at most USUAL_PERIODS periods and is made from candles that go
+    back to the beginning of the range, or to within a tenth of it."""
     for interval in INTERVALS:
         sources = [one.since for one in stretches if one.interval <= interval]
-        # a longer one would show hardly more of the range
+        # candles that begin within the first tenth will do: longer ones could add hardly anything
         goes_back = sources and min(sources) <= since + (until - since) / 10
         if goes_back and count_periods(Span(since, until, interval)) <= USUAL_PERIODS:
             return interval
@@ -425,7 +434,7 @@ def _interval(since: Moment, until: Moment, stretches: list[Stretch]) -> int:
 
 
 def count_periods(span: Span) -> int:
-    """How many periods there are at most."""
+    """How many periods there are in a span, one that is only partly in it among them."""
     return -(-(span.until - span.since) // timedelta(minutes=span.interval))
 
 

@@ -1,7 +1,7 @@
-"""A chart as HTML: a figure for pages of others, or a page of its own in one file.
+"""A chart as HTML: a figure to put into a page, or a page of its own in one file.
 
-The page's policy allows its own script and style, by their hashes, and nothing that is loaded. Text
-of Kalshi is escaped wherever it stands.
+The page's policy allows the script and the style in it, by their hashes, and loads nothing. Texts
+from Kalshi are escaped everywhere.
 """
 
 import base64
@@ -43,7 +43,7 @@ BUTTONS = (
 
 
 def page_html(chart: Chart) -> str:
-    """One file with the chart and all that it takes: it asks for nothing, wherever it is opened."""
+    """A page with the chart and all that it needs, in one file that requests nothing else."""
     script = javascript()
     style = stylesheet() + _asset("page.css")
     policy = "; ".join(
@@ -69,9 +69,10 @@ def page_html(chart: Chart) -> str:
 
 
 def figure_html(chart: Chart, *, heading_level: int = 2, element_id: str = "chart") -> str:
-    """The chart as a figure, with its legend, its values as a table, and what chart.js draws.
+    """The chart as a figure, with its legend, its values as a table, and the data for chart.js.
 
-    It takes javascript() and stylesheet() once a page. `element_id` differs on a page.
+    The page must have javascript() and stylesheet() once. Figures on the same page must differ in
+    their `element_id`.
     """
     is_event = isinstance(chart, EventChart)
     heading = f"h{heading_level}"
@@ -104,11 +105,11 @@ def figure_html(chart: Chart, *, heading_level: int = 2, element_id: str = "char
 @cache
 def javascript() -> str:
     """Vega, Vega-Lite and vega-embed with chart.js, for one script element or file: 0.9 MB."""
-    # it takes a second: only where a page is written
+    # importing it takes a second, so it is done only when a page is written
     import vl_convert
 
     libraries = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
-    # its names stay its own
+    # in a function, so that the libraries' names are not those of the whole page
     script = f"(() => {{\n{libraries}\n}})();\n{_asset('chart.js')}"
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
@@ -199,7 +200,7 @@ def _market_table(chart: MarketChart) -> Iterable[Iterable[str]]:
 
 
 def _content(chart: Chart) -> dict[str, Any]:
-    """What chart.js draws from."""
+    """The data that chart.js draws from."""
     lines = chart.lines if isinstance(chart, EventChart) else ()
     return {
         "interval": chart.span.interval,
@@ -211,7 +212,7 @@ def _content(chart: Chart) -> dict[str, Any]:
 
 
 def _json(content: object) -> str:
-    """JSON that no HTML parser takes for anything else."""
+    """JSON without characters that mean something in HTML."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 

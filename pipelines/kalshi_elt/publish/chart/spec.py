@@ -1,8 +1,9 @@
-"""Charts as Vega-Lite: plain dicts, made from what was read, with nothing of a page in them.
+"""Charts as specifications in Vega-Lite: plain dicts, which know nothing of a page.
 
-A specification names its rows `rows` and leaves them out, as the light and the dark one share
-them. Its parameters are what a page may change: `shown`, the range of time in Unix milliseconds;
-`prices`, the range of prices; `hidden`, the numbers of lines that are not drawn. Null: all of it.
+A specification does not have its rows in it, but their name, `rows`: a page has a light and a dark
+specification, which share them. A page may change these parameters: `shown`, the range of time in
+Unix milliseconds, and `prices`, the range of prices, each null for all of it; and `hidden`, the
+numbers of the lines that are not drawn.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo
 from kalshi_elt.publish.chart.data import DAY, Chart, EventChart, MarketChart, Period, Span
 
 VEGA_LITE = "6.4"
-"""The version that specifications are written for."""
+"""The version of Vega-Lite that the specifications are written for."""
 
 Spec = dict[str, Any]
 Row = dict[str, float | int]
@@ -27,15 +28,15 @@ class Theme:
     paper: str
     ink: str
     soft: str
-    """Of axes and their labels."""
+    """For axes and their labels."""
     grid: str
     rising: str
     falling: str
-    """Rising and falling differ to the colour-blind too."""
+    """`rising` and `falling` are told apart by the colour-blind, too."""
     band: str
     volume: str
     hues: tuple[str, ...]
-    """Of lines; with DASHES they make all of an event's lines differ."""
+    """For lines. With the patterns of DASHES no two lines of an event look the same."""
 
 
 LIGHT = Theme(
@@ -62,10 +63,10 @@ DARK = Theme(
 )
 
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (7, 3), (2, 2))
-"""Lengths of strokes and gaps in pixels; the first is a line without gaps."""
+"""Patterns of lines: lengths of strokes and gaps in pixels. The first has no gaps."""
 
 NEW_YORK = ZoneInfo("America/New_York")
-"""Where days end at midnight."""
+"""The time zone at whose midnight Kalshi's days end."""
 
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, Liberation Sans, sans-serif"
 
@@ -74,27 +75,29 @@ TICK_LABEL = (
     "utcmonth(datum.value) || utcdate(datum.value) > 1 ? utcFormat(datum.value, '%-d %b') : "
     "utcFormat(datum.value, '%Y')"
 )
-"""A time within a day, the day where one begins, the year where one begins."""
+"""Labels of the time axis: the time of day, or at midnight the day, or at a new year the year."""
 
 PRICE_SHARE = 0.76
-"""How much of a market's chart the prices take; the volume is below."""
+"""Share of the height of a market's chart that prices take; the volume is drawn below."""
 
 PICTURE_SIZE = (960, 440)
-"""Pixels of the plot, before scaling."""
+"""Width and height of a picture's plot in pixels, before scaling."""
 
 
 def style_of(number: int) -> tuple[int, int]:
-    """The places of a line's hue in `Theme.hues` and of its pattern in DASHES."""
+    """The index of a line's hue in `Theme.hues`, and of its pattern in DASHES."""
     hues = len(LIGHT.hues)
     return number % hues, number // hues % len(DASHES)
 
 
 def chart_rows(chart: Chart) -> list[Row]:
-    """What is drawn: `t` is the end of a period in Unix milliseconds. What is not there has no key.
+    """The rows that are drawn. A row has no key for what is unknown.
 
-    Of an event: `m` the line's number, `p` the probability. Of a market: `s` the start, `o h l c`
-    trades, `b a` bid and ask, `x` the last trade, `p` the probability, `v` the volume; a period
-    without a trade and with the quotes of the one before has no row, but for the last.
+    `t` is the end of a period in Unix milliseconds. A row of an event's chart has `m`, the line's
+    number, and `p`, the probability. A row of a market's chart has `s`, the period's start, `o`,
+    `h`, `l` and `c`, the first, highest, lowest and last price of trades, `b` and `a`, bid and ask,
+    `x`, the last trade, `p`, the probability, and `v`, the volume. A market's period in which
+    nothing traded and no quote changed has no row, unless it is the last.
     """
     if isinstance(chart, EventChart):
         return [
@@ -136,7 +139,8 @@ def _row(**values: float | int | None) -> Row:
 
 
 def chart_spec(chart: Chart, theme: Theme) -> Spec:
-    """The specification without its rows; it is as large as the element that it is drawn into."""
+    """The specification, without its rows, of a chart as large as the element that it is drawn
+    in."""
     return {
         "$schema": f"https://vega.github.io/schema/vega-lite/v{VEGA_LITE.partition('.')[0]}.json",
         "width": "container",
@@ -155,7 +159,7 @@ def chart_spec(chart: Chart, theme: Theme) -> Spec:
 
 
 def picture_spec(chart: Chart, theme: Theme) -> Spec:
-    """The specification of a picture: with rows, size, title and key in it."""
+    """The specification of a picture, which has its rows, size, title and key in it."""
     width, height = PICTURE_SIZE
     spec = chart_spec(chart, theme)
     spec |= {
@@ -182,7 +186,7 @@ def picture_spec(chart: Chart, theme: Theme) -> Spec:
 def _config(theme: Theme) -> Spec:
     return {
         "font": FONT,
-        # each mark would be described for screen readers, which have the table
+        # off: it describes each mark to screen readers, for which there is the table
         "aria": False,
         "view": {"stroke": None},
         "axis": {
@@ -266,7 +270,7 @@ def _by_line(numbers: list[int], values: list[Any]) -> Spec:
 
 
 def _add_legend(spec: Spec, chart: EventChart) -> None:
-    """A legend within the picture; a page has one of its own."""
+    """Add a legend to a picture. A page has its legend in HTML."""
     names = [f"{shortened(line.name, 40)}, {percent(line.latest)}" for line in chart.lines]
     spec["params"].append({"name": "names", "value": names})
     legend = {
@@ -333,7 +337,7 @@ def _market_layers(theme: Theme) -> Spec:
                             "y": {**_price("o", prices), "stack": None},
                             "y2": {"field": "c"},
                             "color": _direction(theme),
-                            # a body without height is a line
+                            # when open and close are the same, only its edge can be seen, as a line
                             "stroke": _direction(theme),
                         },
                     },
@@ -345,7 +349,7 @@ def _market_layers(theme: Theme) -> Spec:
                     "type": "bar",
                     "clip": True,
                     "color": theme.volume,
-                    # a bar narrower than a pixel would fade
+                    # with an edge: a bar narrower than a pixel would be drawn pale
                     "stroke": theme.volume,
                     "strokeWidth": 0.75,
                 },
@@ -381,7 +385,7 @@ def _middle() -> list[Spec]:
 
 
 def _body() -> list[Spec]:
-    """A body takes seven tenths of its period."""
+    """Where a candle's body begins and ends: it takes the middle seven tenths of its period."""
     length = "(time(datum.t) - datum.s)"
     return [
         {"calculate": f"datum.s + {length} * 0.15", "as": "from"},
@@ -397,7 +401,7 @@ def _direction(theme: Theme) -> Spec:
 
 
 def describe(chart: Chart) -> str:
-    """What is to be seen, in one line: of which ticker, which periods, from when to when."""
+    """In one line, what the chart shows: the ticker, the length of periods, from when to when."""
     span = chart.span
     length = {60: "1-hour", DAY: "1-day"}.get(span.interval, f"{span.interval}-minute")
     what = "implied probability" if isinstance(chart, EventChart) else "price of yes"
@@ -408,7 +412,8 @@ def describe(chart: Chart) -> str:
 
 def _range(span: Span) -> str:
     if span.interval == DAY:
-        # the first day that ends after `since`, the last that ended by `until`
+        # Kalshi's days end at midnight in New York: the first one that ends after `since`, and the
+        # last one that ends no later than `until`
         first, last = (moment.astimezone(NEW_YORK) for moment in (span.since, span.until))
         return f"{first:%-d %b %Y} to {last - timedelta(days=1):%-d %b %Y}"
     return f"{_moment_text(span.since)} to {_moment_text(span.until)} UTC"
@@ -421,7 +426,7 @@ def _left_out(chart: Chart) -> str:
 
 
 def key_of(chart: Chart) -> str:
-    """What the marks mean."""
+    """What the marks of the chart mean, in one line."""
     if isinstance(chart, EventChart):
         return "Mid of bid and ask where both quote, else the last trade"
     return (
@@ -435,18 +440,18 @@ def _moment_text(moment: datetime) -> str:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Unix milliseconds, as JavaScript counts."""
+    """A moment in Unix milliseconds, as JavaScript has it."""
     return round(moment.timestamp() * 1000)
 
 
 def percent(value: float | None) -> str:
-    """A price or probability as per cent, to the tenth; nothing is a dash."""
+    """A price or probability in percent, rounded to a tenth; None is a dash."""
     if value is None:
         return "\N{EN DASH}"
     return f"{round(value * 100, 1):g}%"
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most so many characters, on one line."""
+    """The text on one line, cut to at most `most` characters."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"

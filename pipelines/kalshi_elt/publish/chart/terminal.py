@@ -12,28 +12,31 @@ from kalshi_elt.publish.chart.data import Chart, EventChart, Line, MarketChart, 
 from kalshi_elt.publish.chart.spec import describe, percent, shortened
 
 LEAST_WIDTH = 40
+"""Columns."""
+
 LEAST_HEIGHT = 10
-"""Of the plot alone."""
+"""Lines of the plot alone."""
 
 VOLUME_HEIGHT = 6
 
 COLOURS = (33, 208, 36, 170, 246, 45, 220, 76, 99, 196, 137, 117, 215, 121, 219)
-"""Of lines: numbers of a terminal's 256 colours that are legible on black and on white."""
+"""Colours of an event's lines: numbers of a terminal's 256 colours that can be read on black and on
+white."""
 
 RISING, FALLING = COLOURS[:2]
 LETTERS = "abcdefghijklmno"
-"""What draws lines where there are no colours."""
+"""What an event's lines are drawn with when there are no colours."""
 
 DATE_FORM = "Y-m-d H:M"
 DATE_FORMAT = "%Y-%m-%d %H:%M"
-"""The same as Python spells it."""
+"""DATE_FORM, which is plotext's, in Python's spelling."""
 
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Consecutive periods in one column."""
+    """Consecutive periods that are drawn in one column."""
 
     end: datetime
     open: float | None
@@ -45,9 +48,9 @@ class Bin:
 
 
 def render_terminal(chart: Chart, width: int, height: int, *, colour: bool) -> str:
-    """The chart as lines of at most so many columns, in about so many lines.
+    """The chart as text of at most `width` columns and about `height` lines.
 
-    Without `colour` it is plain text, and letters tell an event's lines apart.
+    Without `colour` it is plain text, in which an event's lines are told apart by letters.
     """
     width = max(width, LEAST_WIDTH)
     head = [
@@ -66,7 +69,7 @@ def render_terminal(chart: Chart, width: int, height: int, *, colour: bool) -> s
 
 
 def _plotext() -> Any:
-    # it takes 50 ms: only here
+    # importing it takes 50 ms, so it is done only when something is drawn
     import plotext
 
     return plotext
@@ -101,7 +104,7 @@ def _market_plot(chart: MarketChart, width: int, height: int) -> str:
 
 
 def _candles_plot(bins: Sequence[Bin], width: int, height: int) -> str:
-    """Candles, and a dot at the probability where nothing traded."""
+    """Candles, and for periods in which nothing traded a dot at the probability."""
     plot = _started(width, height)
     plot.date_form(DATE_FORM)
     candles = [one for one in bins if one.high is not None]
@@ -122,7 +125,7 @@ def _candles_plot(bins: Sequence[Bin], width: int, height: int) -> str:
     prices = [value for one in candles for value in (one.low, one.high)]
     prices += [one.probability for one in quiet]
     _price_axis(plot, [value for value in prices if value is not None])
-    # one alone stands in the middle
+    # a single candle is drawn in the middle
     margin = timedelta(days=len(bins) == 1)
     plot.xlim(_date(bins[0].end - margin), _date(bins[-1].end + margin))
     plot.xticks([], [])
@@ -130,7 +133,7 @@ def _candles_plot(bins: Sequence[Bin], width: int, height: int) -> str:
 
 
 def _volume_plot(bins: Sequence[Bin], width: int) -> str:
-    """Contracts traded, with the axis of time, below the candles of the same bins."""
+    """Contracts traded in the same bins, to be put below the candles, with the axis of time."""
     plot = _started(width, VOLUME_HEIGHT)
     plot.bar(list(range(len(bins))), [one.volume for one in bins], width=0.2, color=COLOURS[4])
     most = max(one.volume for one in bins) or 1
@@ -171,10 +174,10 @@ def _event_plot(chart: EventChart, width: int, height: int, colour: bool) -> str
 
 
 def _started(width: int, height: int) -> Any:
-    """plotext, which has one figure at a time, with an empty one."""
+    """plotext with an empty figure. It has one figure at a time, as a global of its module."""
     plot = _plotext()
     plot.clear_figure()
-    # the size is told, wherever the text goes
+    # the size is what we say, and not limited to that of the terminal
     plot.limit_size(False, False)
     plot.theme("clear")
     plot.plot_size(width, height)
@@ -188,7 +191,7 @@ def _finished(plot: Any) -> str:
 
 
 def bins_of(periods: Sequence[Period], most: int) -> list[Bin]:
-    """The periods, as many in one as makes at most so many."""
+    """The periods in at most `most` bins, each of the same number of periods but the last."""
     size = -(-len(periods) // most)
     return [_bin(periods[i : i + size]) for i in range(0, len(periods), size)]
 
@@ -210,7 +213,7 @@ def _first(values: Iterable[float | None]) -> float | None:
 
 
 def _columns(chart: EventChart, number: int) -> list[datetime]:
-    """A moment for each column, from the first point to the last."""
+    """The moment of each of `number` columns, from the first point of all lines to the last."""
     ends = [moment for line in chart.lines for moment, _ in line.points]
     first, last = min(ends), max(ends)
     if first == last:
@@ -219,7 +222,8 @@ def _columns(chart: EventChart, number: int) -> list[datetime]:
 
 
 def values_at(line: Line, moments: Sequence[datetime]) -> list[float | None]:
-    """The line's value at each of the rising moments; None before its first point."""
+    """The line's value at each moment, which must be in ascending order; None before its first
+    point."""
     values: list[float | None] = []
     place = 0
     value = None
@@ -232,7 +236,7 @@ def values_at(line: Line, moments: Sequence[datetime]) -> list[float | None]:
 
 
 def _stretches(values: Sequence[float | None]) -> list[list[int]]:
-    """Places of values that follow each other without a gap."""
+    """The indexes of values that are known, a list for each stretch without a gap."""
     found: list[list[int]] = [[]]
     for place, value in enumerate(values):
         if value is not None:
@@ -249,7 +253,7 @@ def _price_axis(plot: Any, prices: Sequence[float]) -> None:
 
 
 def price_ticks(low: float, high: float, most: int = 6) -> tuple[float, float, list[float]]:
-    """Where a price axis begins and ends, within 0 and 1, and round prices on it."""
+    """Where a price axis begins and ends, within 0 and 1, and at most `most` round prices on it."""
     step = next((step for step in STEPS if (high - low) / step < most - 1), STEPS[-1])
     first = math.floor(low / step + 1e-9)
     last = max(math.ceil(high / step - 1e-9), first + 1)
@@ -260,20 +264,20 @@ def price_ticks(low: float, high: float, most: int = 6) -> tuple[float, float, l
 
 
 def _spread(places: Sequence[int], width: int) -> list[int]:
-    """Some of the places, so that their labels have room."""
+    """Some of the indexes, evenly spread, so few that their labels have room."""
     number = max(2, min(len(places), (width - 9) // 16))
     last = len(places) - 1
     return sorted({places[round(last * i / (number - 1))] for i in range(number)})
 
 
 def _time_labels(moments: Sequence[datetime]) -> list[str]:
-    """Moments in UTC: with the time of day where they are less than ten days apart in all."""
+    """Labels of moments, in UTC; with the time of day when they all lie within ten days."""
     short = moments[-1] - moments[0] < timedelta(days=10)
     return [f"{one:%d %b %H:%M}" if short else f"{one:%d %b}" for one in moments]
 
 
 def _short(value: float) -> str:
-    """A count in at most five characters."""
+    """A number in at most five characters, such as `1.23M`."""
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{sign}"

@@ -1,4 +1,4 @@
-"""`kalshi-elt chart`: reads the chart's data at one moment and writes its files."""
+"""`kalshi-elt chart`: reads a chart's data, all of one moment, and writes its files."""
 
 import os
 from pathlib import Path
@@ -20,9 +20,9 @@ def wanted_of(
     interval: int | None = None,
     top: int = 12,
 ) -> Wanted:
-    """What the arguments ask for; raises UsageError on times that are none.
+    """What the command's arguments ask for. `--since open` asks for all that has landed.
 
-    `--since open` is the whole of what has landed.
+    Raises UsageError when a time can't be read.
     """
     found = parse_range(since, until, now)
     return Wanted(
@@ -35,24 +35,25 @@ def wanted_of(
 
 
 def read(warehouse: Warehouse, wanted: Wanted) -> Chart:
-    """What is to be drawn, all of one moment. Raises what read_chart raises."""
+    """The chart's data, all of one moment. Raises what read_chart raises."""
     with warehouse.snapshot() as connection:
         versions.check(connection, str(warehouse))
         return read_chart(connection, wanted)
 
 
 def write(chart: Chart, to: Path | None, *, png: bool) -> list[Path]:
-    """Write the page, and the picture beside it; returns their paths.
+    """Write the page, and with `png` the picture beside it; returns their paths.
 
-    Raises UsageError when `to` is no name for a page, KalshiEltError when it can't be written.
+    Without `to` the page is named as the ticker, in the current folder. Raises UsageError when `to`
+    is not the name of an HTML file, KalshiEltError when a file can't be written.
     """
-    # a second to import and to bundle: only here
+    # importing them and bundling the script takes a second, so it is done only here
     from kalshi_elt.publish.chart.page import page_html
     from kalshi_elt.publish.chart.picture import picture
 
     page = to or Path(f"{file_name(chart.ticker)}.html")
     if page.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--to {page} names no HTML file: give one that ends with .html")
+        raise UsageError(f"--to {page} is not an HTML file: give a name that ends with .html")
     written = [_written(page, page_html(chart).encode())]
     if png:
         written.append(_written(page.with_suffix(".png"), picture(chart)))
@@ -60,7 +61,7 @@ def write(chart: Chart, to: Path | None, *, png: bool) -> list[Path]:
 
 
 def _written(path: Path, content: bytes) -> Path:
-    """Write a file, all of it or none; one that was there is replaced."""
+    """Write a file, all of it or nothing; one that was there before is replaced."""
     part = path.with_name(f".{path.name[:LONGEST_NAME]}.{os.getpid()}.part")
     try:
         try:

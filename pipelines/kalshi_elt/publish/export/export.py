@@ -1,7 +1,7 @@
 """The typed tables as files, Parquet or CSV, of one moment of the warehouse.
 
-A second export into the same folder writes what is new or changed and removes what is gone; a
-killed one goes on where it stopped.
+A second export into the same folder writes only files whose rows are new or changed, and removes
+those whose rows are gone. Run again after a kill, an export goes on where that one stopped.
 """
 
 import time
@@ -26,25 +26,27 @@ from kalshi_elt.publish.export.pieces import (
     select_pieces,
 )
 from kalshi_elt.warehouse.connection import Warehouse
+from kalshi_elt.warehouse.queries import execute
 from kalshi_elt.warehouse.tables import Table, read_tables
 
 FORMATS = ("parquet", "csv")
 
 SPELLING = "set timezone = 'UTC'; set datestyle = 'ISO'; set bytea_output = 'hex'"
-"""How COPY spells values out, whatever the server's or the user's settings are."""
+"""Settings by which COPY spells values out in one way, whatever those of server and user are."""
 
 
 @dataclass
 class Exported:
-    """What an export holds, and what it cost."""
+    """What an export holds, and what was done for it."""
 
     folder: Path
     tables: int = 0
     written: int = 0
+    """Files written; `unchanged` and `removed` are numbers of files, too."""
     unchanged: int = 0
     removed: int = 0
     rows: int = 0
-    """In all files."""
+    """Rows in all files, written or unchanged."""
     written_bytes: int = 0
     seconds: float = 0.0
 
@@ -74,7 +76,7 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
                 )
             chosen = _format(file_format, connection, tables)
             with open_folder(folder, file_format) as target:
-                _Export(connection, target, exported, chosen).run(tables)
+                _Export(connection, target, exported, chosen).write_all(tables)
     except OSError as error:
         raise KalshiEltError(
             f"export: {error.strerror or error} ({error.filename or folder}); mend that and run it "
@@ -87,7 +89,7 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
 def _format(name: str, connection: Connection, tables: list[Table]) -> Format:
     if name == CsvFormat.suffix:
         return CsvFormat()
-    # an extra, and pyarrow takes a second to import: only here
+    # imported only here: it needs an extra, and takes a second
     from kalshi_elt.publish.export.parquet import ParquetFormat, oversized
 
     return ParquetFormat(oversized(connection, tables))
@@ -95,16 +97,15 @@ def _format(name: str, connection: Connection, tables: list[Table]) -> Format:
 
 @contextmanager
 def _snapshot(warehouse: Warehouse) -> Iterator[Connection]:
-    """One moment of the warehouse, each value spelled in one way."""
+    """A connection that sees one moment of the warehouse, and spells each value in one way."""
     with at_rest(warehouse), warehouse.snapshot() as connection:
         connection.set_client_encoding("UTF8")
-        with connection.cursor() as cursor:
-            cursor.execute(SPELLING)
+        execute(connection, SPELLING)
         yield connection
 
 
 class _Export:
-    """One run: the connection, the folder, and what was done so far."""
+    """One export under way: its connection and folder, and what was done so far."""
 
     def __init__(
         self, connection: Connection, target: ExportFolder, exported: Exported, chosen: Format
@@ -113,7 +114,7 @@ class _Export:
         self._format = chosen
         self._pending: PendingFile | None = None
 
-    def run(self, tables: list[Table]) -> None:
+    def write_all(self, tables: list[Table]) -> None:
         names: set[str] = set()
         for table in tables:
             columns = {column.name: column.type for column in table.columns}

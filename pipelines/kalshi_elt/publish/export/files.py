@@ -1,8 +1,8 @@
 """Rows as Postgres' COPY sends them, written as CSV.
 
-COPY's CSV tells NULL (nothing) from an empty text (`""`), and spells every number and time out, so
-both formats are made of it: CSV as it comes, Parquet by Arrow's reader. No value is a Python
-object, or a float, in between.
+Both formats are made from COPY's CSV, which tells NULL (nothing) from an empty text (`""`), and
+spells every number and time out in full. CSV is written as it comes; for Parquet, Arrow reads it
+(parquet.py). So no value becomes a Python object, or a float, in between.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,30 +14,34 @@ from kalshi_elt.publish.export.pieces import Piece
 from kalshi_elt.warehouse.tables import Table
 
 CHUNK_BYTES = 16_000_000
-"""So much is held before it is written; a row group of a Parquet file."""
+"""Bytes of rows that are held before they are written. In Parquet they make a row group."""
 
 
 class RowWriter(Protocol):
-    """Writes rows of COPY, each one element, into one file."""
+    """Writes rows into one file."""
 
-    def write(self, rows: Sequence[bytes]) -> None: ...
+    def write(self, rows: Sequence[bytes]) -> None:
+        """Write rows, each a line of COPY's CSV."""
 
     def close(self) -> None:
-        """Write what a file ends with; the file stays open."""
+        """Write what the file format ends with. The file itself stays open."""
 
 
 class Format(Protocol):
-    """What is asked of COPY, and who writes it."""
+    """A file format: which columns of a table COPY is asked for, and what writes them."""
 
     suffix: str
+    """What names of its files end with, without the dot."""
 
-    def columns(self, table: Table) -> sql.Composable: ...
+    def columns(self, table: Table) -> sql.Composable:
+        """What to select of a row called `present`."""
 
-    def writer(self, table: Table, file: BinaryIO) -> RowWriter: ...
+    def writer(self, table: Table, file: BinaryIO) -> RowWriter:
+        """What writes the table's rows into a file."""
 
 
 class CsvFormat:
-    """CSV as COPY makes it, with a header line; all columns."""
+    """CSV as COPY makes it, with a header line and all columns."""
 
     suffix = "csv"
 
@@ -64,10 +68,11 @@ class _CsvWriter:
 
 
 class PieceSplitter:
-    """What COPY writes to: the rows of several pieces, one after the other, each into its file.
+    """The file that COPY writes to: it passes rows of several pieces on, each piece to its own
+    file.
 
-    Postgres sends each row by itself and psycopg2 hands it on so, and how many rows a piece has is
-    known from the same snapshot.
+    Rows come one at a time, as Postgres sends them and psycopg2 hands them on, piece after piece.
+    Where a piece ends is known from its number of rows, which was counted in the same snapshot.
     """
 
     def __init__(
@@ -94,7 +99,7 @@ class PieceSplitter:
             self._next()
 
     def finish(self) -> None:
-        """After the last row: closes a piece without any rows."""
+        """To be called after the last row: ends the last piece if it has no rows."""
         if self._piece is not None and self._left == 0:
             self._close()
             self._next()

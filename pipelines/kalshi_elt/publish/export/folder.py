@@ -1,7 +1,7 @@
-"""The folder of an export: what is in it, and that a kill leaves nothing half in it.
+"""The folder of an export, in which a kill at any moment leaves no incomplete file.
 
-A file is written under a hidden name and renamed when it is whole; `manifest.json` names it only
-then. Readers of the folder may pass over hidden files, as all readers of such layouts do.
+A file is written under a hidden name and renamed when it is complete, and only then named in
+`manifest.json`. Readers pass over hidden files, as all readers of such layouts do.
 """
 
 import json
@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from kalshi_elt.base.errors import UsageError
-from kalshi_elt.base.folders import hold_folder
+from kalshi_elt.base.folders import hold_folder, read_manifest
 
 MANIFEST = "manifest.json"
 MADE_BY = "kalshi-elt export 1"
@@ -21,7 +21,7 @@ UNFINISHED = ".unfinished"
 
 
 class PendingFile:
-    """A file that is not there before `commit`."""
+    """A file that is being written, under another name until `commit`."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ class PendingFile:
         self.file: BinaryIO = self._unfinished.open("wb")
 
     def commit(self) -> int:
-        """Put it in its place, safe on the disk; returns its bytes."""
+        """Write it to the disk and give it its name; returns how many bytes it has."""
         self.file.flush()
         os.fsync(self.file.fileno())
         written = self.file.tell()
@@ -41,14 +41,14 @@ class PendingFile:
     def discard(self) -> None:
         """Remove it, unless it is committed."""
         with suppress(OSError):
-            # closing writes what is buffered, which fails again when the disk is full
+            # closing writes what is still buffered, which fails once more when the disk is full
             self.file.close()
         self._unfinished.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class WholeFile:
-    """A file of the export that is in its place."""
+    """A complete file of the export."""
 
     rows: int
     bytes: int
@@ -63,10 +63,11 @@ class ExportFolder:
     format: str
     files: dict[str, WholeFile] = field(default_factory=dict)
     tables: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Columns and their Postgres types, for readers."""
+    """Postgres' types of columns, by table and column: for readers, who find them in the
+    manifest."""
 
     def holds(self, name: str, fingerprint: str) -> bool:
-        """Whether the file is there, whole, with just these rows."""
+        """Whether the file is there, complete, and has the rows with that fingerprint."""
         known = self.files.get(name)
         if known is None or known.fingerprint != fingerprint:
             return False
@@ -76,15 +77,17 @@ class ExportFolder:
             return False
 
     def commit(self, name: str, pending: PendingFile, rows: int, fingerprint: str) -> int:
-        """Put a file that is whole in its place and remember it; returns its bytes."""
+        """Put a complete file in its place and name it in the manifest; returns how many bytes it
+        has."""
         written = pending.commit()
         self.files[name] = WholeFile(rows, written, fingerprint)
         self.save(is_complete=False)
         return written
 
     def remove_all_but(self, names: Collection[str]) -> int:
-        """Remove the files of pieces that are no more; returns how many."""
-        # one that was killed between a rename and its note is in no manifest
+        """Remove all files of the export but those named; returns how many."""
+        # a kill between a file's renaming and its entry leaves a file that the manifest does not
+        # name
         strangers = {
             path.relative_to(self.path).as_posix()
             for path in self.path.glob(f"*/**/part-0.{self.format}")
@@ -103,7 +106,8 @@ class ExportFolder:
                 path.rmdir()
 
     def save(self, *, is_complete: bool) -> None:
-        """Write the manifest. Complete: all files are of one moment of the warehouse."""
+        """Write the manifest. `is_complete` says that all files are of one moment of the
+        warehouse."""
         manifest = {
             "made_by": MADE_BY,
             "format": self.format,
@@ -121,13 +125,14 @@ class ExportFolder:
 
 @contextmanager
 def open_folder(path: Path, file_format: str) -> Iterator[ExportFolder]:
-    """The folder of an export, made unless it is there, for this process alone.
+    """Keep the folder of an export for this process alone until the block ends; made if need be.
 
-    Raises UsageError when it holds something else, BusyError when another export writes to it.
+    Raises UsageError when it holds something else, or an export in another format, BusyError when
+    another export is writing to it.
     """
     with hold_folder(
         path,
-        thing="export",
+        thing="an export",
         manifest=MANIFEST,
         is_leftover=lambda name: name.endswith(UNFINISHED),
         busy=f"another export is writing to {path}: run again when it ends",
@@ -140,18 +145,17 @@ def open_folder(path: Path, file_format: str) -> Iterator[ExportFolder]:
 
 
 def _read(path: Path, file_format: str) -> ExportFolder:
-    try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        made_by, there = manifest["made_by"], manifest["format"]
-        files = {name: WholeFile(**file) for name, file in manifest["files"].items()}
-    except FileNotFoundError:
+    found = read_manifest(path, MANIFEST, MADE_BY, _format_and_files)
+    if found is None:
         return ExportFolder(path, file_format)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        made_by, there, files = "", "", {}
-    if made_by != MADE_BY:
-        raise UsageError(f"--to {path}: its {MANIFEST} is none of ours; choose another folder")
+    there, files = found
     if there != file_format:
         raise UsageError(
             f"--to {path}: it holds an export as {there}; choose another folder for {file_format}"
         )
     return ExportFolder(path, file_format, files)
+
+
+def _format_and_files(manifest: dict[str, Any]) -> tuple[str, dict[str, WholeFile]]:
+    files = {name: WholeFile(**file) for name, file in manifest["files"].items()}
+    return manifest["format"], files

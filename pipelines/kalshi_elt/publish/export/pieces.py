@@ -1,6 +1,7 @@
-"""The typed tables as Postgres' catalog knows them, and the pieces in which they are exported.
+"""The pieces in which typed tables are exported, each of which becomes a file.
 
-Nothing here is written by hand for one table but how the large ones are partitioned.
+Tables and columns are read off Postgres' catalog. Only how the large tables are partitioned is
+written down here, table by table.
 """
 
 import hashlib
@@ -14,27 +15,29 @@ from kalshi_elt.warehouse.queries import select
 from kalshi_elt.warehouse.tables import FIGURES, Table
 
 MOST_ROWS = 10_000_000
-"""Rows that one query reads and the server sorts, about 3 GB of candles: a table is read once for
-each so many, not once for each of its pieces."""
+"""The most rows that one query reads and the server sorts, about 3 GB of candles. A table is read
+once for each so many rows, and not once for each of its pieces."""
 
 
 @dataclass(frozen=True)
 class PartitionKey:
-    """One level of folders, `name=value`, the value an SQL expression on a row called `present`."""
+    """One level of folders, called `name=value`."""
 
     name: str
     expression: str
+    """SQL for the value, of a row called `present`."""
     type: str
+    """The value's type in Postgres."""
 
 
 @dataclass(frozen=True)
 class Partitioning:
-    """How a large table is cut."""
+    """How a large table is cut into pieces."""
 
     keys: tuple[PartitionKey, ...]
     """The last one is the day."""
     time: str
-    """The column that the days are of, never NULL."""
+    """The column whose days they are. It is never NULL."""
 
 
 def _day(time: str) -> PartitionKey:
@@ -48,22 +51,23 @@ PARTITIONED = {
     "market_history": Partitioning((_day("valid_from"),), "valid_from"),
     "candles_1h": Partitioning((_day("end_ts"),), "end_ts"),
 }
-"""The tables that grow with time, not with the number of markets. The day is that of the time as it
-stands there, in UTC: a candle that ends at midnight lies in the day that begins then."""
+"""The tables that grow with time, not just with the number of markets. A row's day is that of its
+time in UTC: a candle that ends at midnight is in the folder of the day that begins then."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What one file holds: a table, or those of its rows whose partition keys have these values."""
+    """The rows of one file: a whole table, or its rows with certain values of the partition
+    keys."""
 
     table: str
     values: tuple[str, ...]
     rows: int
     fingerprint: str
-    """Differs when any value of any row does, or a column's name or type."""
+    """A text that changes whenever a value of a row does, or a column's name or type."""
 
     def path(self, suffix: str) -> str:
-        """Where its file lies in the export, in the layout that Hive gave its name to."""
+        """Path of its file in the export, with folders in Hive's layout."""
         if self.table not in PARTITIONED:
             return f"{self.table}.{suffix}"
         keys = PARTITIONED[self.table].keys
@@ -72,14 +76,15 @@ class Piece:
 
 
 NOT_EXPORTED = frozenset({"candles_5m", "candles_15m"})
-"""Views that hold nearly as many rows as the candles that they are made of."""
+"""Views of candles, left out as they have nearly as many rows as the candles that they are made
+of."""
 
 
 def read_pieces(connection: Connection, table: Table) -> list[Piece]:
-    """The pieces of a table with their fingerprints; reads the table once.
+    """The pieces of a table with their fingerprints. The table is read once.
 
-    A fingerprint is the sum of a 64-bit hash of each row with all its columns, so it needs no order
-    and no memory. Postgres' own hash of records is three times as quick as one of their text.
+    A fingerprint is the sum of a 64-bit hash of each row with all its columns, so rows need not be
+    sorted or kept. Postgres' hash of a row is three times as quick as a hash of the row's text.
     """
     keys = PARTITIONED[table.name].keys if table.name in PARTITIONED else ()
     positions = ", ".join(str(number) for number in range(1, len(keys) + 1))
@@ -97,7 +102,8 @@ def read_pieces(connection: Connection, table: Table) -> list[Piece]:
 
 
 def batches(pieces: Sequence[Piece], most_rows: int = MOST_ROWS) -> Iterator[list[Piece]]:
-    """Pieces of one table, in the order of their days, as many as one query shall read."""
+    """The pieces of a table in the order of their days, in groups for one query each, which have at
+    most `most_rows` rows; a piece with more has a group for itself."""
     batch: list[Piece] = []
     for piece in sorted(pieces, key=lambda piece: piece.values[::-1]):
         if batch and sum(one.rows for one in batch) + piece.rows > most_rows:
@@ -109,7 +115,8 @@ def batches(pieces: Sequence[Piece], most_rows: int = MOST_ROWS) -> Iterator[lis
 
 
 def select_pieces(table: Table, columns: sql.Composable, pieces: Sequence[Piece]) -> sql.Composable:
-    """A query for the rows of some pieces of a table: one piece after the other, each by key."""
+    """A query for the rows of some pieces of a table: in the order of the pieces, and in each of
+    them of the primary key."""
     select = sql.SQL("select {} from {} as present").format(columns, table.identifier)
     key = [sql.SQL("present.{}").format(sql.Identifier(name)) for name in table.key]
     if table.name not in PARTITIONED:
@@ -119,8 +126,9 @@ def select_pieces(table: Table, columns: sql.Composable, pieces: Sequence[Piece]
 
 
 def _join_wanted(partitioning: Partitioning, pieces: Sequence[Piece]) -> sql.Composable:
-    """Joins the partition keys of the pieces; between their days, so that other months' partitions
-    are left out."""
+    """The part of the query that leaves only the pieces' rows, by a join with the values of their
+    partition keys. It names the first and last day, too, so that Postgres reads no partitions of
+    other months."""
     numbered = list(enumerate(partitioning.keys))
     arrays = [
         sql.SQL("{}::text[]").format(sql.Literal([piece.values[number] for piece in pieces]))

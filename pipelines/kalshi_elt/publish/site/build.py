@@ -1,4 +1,4 @@
-"""`kalshi-elt site`: which files the site has, and writing them."""
+"""`kalshi-elt site`: reads what the site tells and writes its files."""
 
 import time
 from collections.abc import Sequence
@@ -22,30 +22,32 @@ from kalshi_elt.warehouse.connection import Warehouse
 ASSETS = ("site.css", "search.js")
 
 DRAWN_MARKETS = 12
-"""Of an event with more markets the chart shows the likeliest; the table has all."""
+"""The most markets in an event's chart, the likeliest ones. The table below it has all."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the site is asked to have."""
+    """What the site is to have."""
 
     events: Sequence[str] = ()
-    """Those with a page; none: the most traded ones."""
+    """Tickers of events that get a page; when empty, the most traded events do."""
     most: int = 200
+    """How many of the most traded events get a page."""
     since: int | None = None
-    """Start of the charts, Unix seconds; None: as charts begin."""
+    """Where charts begin, in Unix seconds; None leaves that to the charts."""
     has_docs: bool = True
-    """Whether dbt's docs go into it, which takes dbt ten seconds."""
+    """Whether dbt's docs are part of it; dbt takes ten seconds to make them."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """What was written, and what it cost."""
+    """What was written, and how long it took."""
 
     front_page: Path
     pages: int
+    """How many events have a page."""
     events: int
-    """In the warehouse."""
+    """How many events are in the warehouse."""
     seconds: float
 
     def __str__(self) -> str:
@@ -70,7 +72,8 @@ def write_site(warehouse: Warehouse, folder: Path, wish: Wish) -> Built:
             _stage_assets(site_folder)
             _stage_events(site_folder, connection, site, wish)
             if site.has_docs:
-                # the catalog's own moment: dbt reads it on a connection of its own
+                # they describe the tables a moment later: dbt has a connection of its own, which is
+                # not in our snapshot
                 page = write_docs(warehouse, quiet=True)
                 site_folder.stage("docs/index.html", pages.docs(page.read_text("utf-8")))
             site_folder.stage("calibration.html", site.calibration())
@@ -104,9 +107,10 @@ def _stage_events(folder: SiteFolder, connection: Connection, site: pages.Site, 
 
 
 def _figure(connection: Connection, ticker: str, since: int | None) -> Markup | None:
-    """The event's chart as HTML, None where there is nothing to draw.
+    """The event's chart as HTML; None when there is nothing to draw.
 
-    Its own module has escaped all texts; what turns the direction of other text goes here.
+    The chart's module has escaped all texts in it. Characters that act on the text around them, as
+    by turning its direction, are taken out here.
     """
     try:
         chart = read_chart(connection, Wanted(ticker, since=since, top=DRAWN_MARKETS))

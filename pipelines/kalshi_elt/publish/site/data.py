@@ -1,15 +1,12 @@
-"""What the site tells, read from the warehouse in one transaction, so that all pages tell of one
-moment. All of the site's SQL is here, but for that of the charts.
+"""Reading what the site tells from the warehouse, in one transaction, so that all pages tell of the
+same moment. All of the site's SQL is here, except that of the charts.
 
-Only schemas `kalshi` and `kalshi_ops` are read, so the role `kalshi_reader` is enough.
+Only the schemas `kalshi` and `kalshi_ops` are read, for which the role `kalshi_reader` is enough.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -17,22 +14,38 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from kalshi_elt.base.errors import KalshiEltError, UsageError
 from kalshi_elt.base.iterables import batched
 from kalshi_elt.ops import versions
-from kalshi_elt.ops.gaps import GAPS, Coverage, read_coverage
+from kalshi_elt.ops.gaps import GAPS, read_coverage
 from kalshi_elt.ops.lock import at_rest
+from kalshi_elt.publish.site.content import (
+    CalibrationRow,
+    CandleCount,
+    Event,
+    EventLine,
+    Field,
+    Gap,
+    Market,
+    Mover,
+    Quality,
+    Reason,
+    Run,
+    Settled,
+    SiteData,
+    Source,
+)
 from kalshi_elt.warehouse.connection import Warehouse
-from kalshi_elt.warehouse.queries import select
+from kalshi_elt.warehouse.queries import execute, select
 from kalshi_elt.warehouse.sizes import read_size
 
 MOST_COUNTED_BYTES = 256 * 2**20
-"""Candles are counted one by one where they take no more (half a second), else estimated."""
+"""Candles are counted one by one, which takes half a second, while their table has at most so many
+bytes. In a larger one their number is estimated."""
 
 LONGEST_RULES = 20_000
-"""Characters of a rule that are read; the longest that Kalshi sent had 5,000."""
+"""Characters of a market's rules that are read. The longest that Kalshi sent had 5,000."""
 
 EVENTS_AT_ONCE = 100
-"""Events whose markets are in memory together."""
+"""How many events are read together, with all their markets in memory."""
 
-MOST_LISTED = 10
 MOST_SETTLED = 10
 MOST_GAPS = 20
 MOST_REASONS = 50
@@ -91,7 +104,8 @@ leaders as (
 
 ),
 
--- a quote that moves without a trade is no news: often it is an order taken off an empty book
+-- only markets that traded: where a quote moves without a trade, often just the last order was
+-- taken off the book
 movers as (
 
     select distinct on (event_ticker)
@@ -205,7 +219,7 @@ group by interval_min
 order by interval_min
 """
 
-# what ANALYZE noted: rows of each month, and the share of each interval in them
+# from what ANALYZE noted: rows of each month's partition, and the share of each interval in them
 ESTIMATED_CANDLES = """
 select intervals.interval_min, sum(pg_class.reltuples * intervals.share)::bigint, true
 from pg_partition_tree('kalshi.candles') as tree
@@ -280,282 +294,24 @@ limit %(most)s
 """
 
 
-@dataclass(frozen=True)
-class Mover:
-    """The market of an event whose probability moved most in a day."""
-
-    market_ticker: str
-    name: str
-    probability: Decimal | None
-    change_24h: Decimal
-    volume_24h: Decimal
-
-
-@dataclass(frozen=True)
-class EventLine:
-    """An event as lists and the search show it; there is one for each event of the warehouse."""
-
-    ticker: str
-    title: str | None
-    category: str | None
-    markets: int
-    open_markets: int
-    volume_24h: Decimal
-    volume: Decimal
-    leader: str | None
-    """The market that won, or that is held to be the likeliest."""
-    probability: Decimal | None
-    leader_result: str | None
-    mover: Mover | None
-
-    @property
-    def name(self) -> str:
-        return self.title or self.ticker
-
-
-@dataclass(frozen=True)
-class Market:
-    """A row of an event's table."""
-
-    ticker: str
-    name: str
-    status: str | None
-    probability: Decimal | None
-    yes_bid: Decimal | None
-    yes_ask: Decimal | None
-    last_price: Decimal | None
-    change_24h: Decimal | None
-    volume_24h: Decimal | None
-    volume: Decimal | None
-    open_interest: Decimal | None
-    close_time: datetime | None
-    result: str | None
-    rules_primary: str | None
-    rules_secondary: str | None
-    is_primary_cut: bool
-    is_secondary_cut: bool
-    fetched_at: datetime
-
-    @property
-    def bid(self) -> Decimal | None:
-        """The best bid; None where nobody bids, which Kalshi tells as 0."""
-        return self.yes_bid or None
-
-    @property
-    def ask(self) -> Decimal | None:
-        """The best ask; None where nobody asks, which Kalshi tells as 1."""
-        return None if self.yes_ask is None or self.yes_ask >= 1 else self.yes_ask
-
-
-@dataclass(frozen=True)
-class Source:
-    """Who decides the outcome. The address may be anything."""
-
-    name: str
-    url: str | None
-
-
-@dataclass(frozen=True)
-class Event:
-    """An event with a page of its own."""
-
-    line: EventLine
-    sub_title: str | None
-    series_ticker: str | None
-    series_title: str | None
-    mutually_exclusive: bool | None
-    sources: tuple[Source, ...]
-    fetched_at: datetime
-    markets: tuple[Market, ...]
-
-    @property
-    def close_time(self) -> datetime | None:
-        """When the last of its markets closes."""
-        return max((one.close_time for one in self.markets if one.close_time), default=None)
-
-    @property
-    def status(self) -> str:
-        """In one word, from its markets' statuses."""
-        found = {one.status for one in self.markets}
-        if not found:
-            return "no markets"
-        if found & {"active", "open"}:
-            return "open"
-        if found <= {"finalized", "settled"}:
-            return "settled"
-        return "not open yet" if found <= {"initialized", "unopened"} else "closed"
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A market that settled of late."""
-
-    event_ticker: str
-    event_title: str | None
-    name: str
-    result: str | None
-    paid: Decimal | None
-    settled_at: datetime
-
-
-@dataclass(frozen=True)
-class CandleCount:
-    """How many candles of one length there are."""
-
-    interval_min: int
-    rows: int
-    is_estimate: bool
-
-
-@dataclass(frozen=True)
-class CalibrationRow:
-    """What markets of one price came to."""
-
-    hours_before_close: int
-    bucket_low: Decimal
-    bucket_high: Decimal
-    markets: int
-    mean_probability: Decimal | None
-    yes_share: Decimal | None
-    wilson_low: Decimal | None
-    wilson_high: Decimal | None
-    brier_score: Decimal | None
-
-
-@dataclass(frozen=True)
-class Gap:
-    """What was wanted of a market's candles and has not landed."""
-
-    market_ticker: str
-    event_ticker: str | None
-    interval_min: int
-    stretches: int
-    since: datetime
-    until: datetime
-    minutes: int
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Answers that can't be typed for one reason."""
-
-    entity: str
-    reason: str
-    rejects: int
-    example: str
-    last_at: datetime
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of Kalshi's answers that the warehouse doesn't know, or misses."""
-
-    entity: str
-    tier: str
-    path: str
-    json_types: list[str]
-    last_seen_at: datetime
-    is_known: bool
-    is_missing: bool
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run of the job."""
-
-    run_id: int
-    started_at: datetime
-    ended_at: datetime | None
-    outcome: str
-    rows_landed: dict[str, int] | None
-    rows_typed: dict[str, int] | None
-    rejects: int | None
-    gaps: int | None
-    error: str | None
-
-
-@dataclass(frozen=True)
-class Quality:
-    """What is covered, and what is wrong."""
-
-    coverage: tuple[Coverage, ...]
-    gaps: tuple[Gap, ...]
-    """The longest ones."""
-    rejects: int
-    reasons: tuple[Reason, ...]
-    fields: tuple[Field, ...]
-    runs: tuple[Run, ...]
-
-    @property
-    def last_run(self) -> Run | None:
-        """The newest one that has ended."""
-        return next((one for one in self.runs if one.outcome != "running"), None)
-
-    @property
-    def gap_count(self) -> int:
-        return sum(one.gaps for one in self.coverage)
-
-
-@dataclass(frozen=True)
-class SiteData:
-    """All that the pages tell, but for the charts."""
-
-    moment: datetime
-    """When it was read."""
-    newest_data: datetime | None
-    """End of the newest period that is covered for good."""
-    newest_answer: datetime | None
-    lines: tuple[EventLine, ...]
-    """All events, the most traded of the last day first."""
-    candles: tuple[CandleCount, ...]
-    settled: tuple[Settled, ...]
-    calibration: tuple[CalibrationRow, ...]
-    quality: Quality
-    selected: tuple[str, ...]
-    """Tickers of the events with a page, in the order of `lines`."""
-
-    @cached_property
-    def with_page(self) -> frozenset[str]:
-        """The same, to look one up."""
-        return frozenset(self.selected)
-
-    @property
-    def markets(self) -> int:
-        return sum(one.markets for one in self.lines)
-
-    @property
-    def open_markets(self) -> int:
-        return sum(one.open_markets for one in self.lines)
-
-    @property
-    def movers(self) -> list[EventLine]:
-        """The events whose markets moved most in a day."""
-        moved = [one for one in self.lines if one.mover]
-        moved.sort(key=lambda one: -abs(one.mover.change_24h) if one.mover else 0)
-        return moved[:MOST_LISTED]
-
-    @property
-    def most_traded(self) -> list[EventLine]:
-        return [one for one in self.lines if one.volume_24h > 0][:MOST_LISTED]
-
-
 @contextmanager
 def snapshot(warehouse: Warehouse) -> Iterator[Connection]:
-    """One moment of the warehouse, with times in UTC."""
+    """A connection that sees one moment of the warehouse, with times in UTC."""
     with at_rest(warehouse), warehouse.snapshot() as connection:
-        with connection.cursor() as cursor:
-            # without it times near the end of year 9999 leave the calendar in zones east of UTC
-            cursor.execute("set timezone = 'UTC'")
+        # in a zone east of UTC, times near the end of year 9999 would be in year 10000, which
+        # Python's calendar does not have
+        execute(connection, "set timezone = 'UTC'")
         yield connection
 
 
 def read_site(
     connection: Connection, warehouse: Warehouse, wanted: Collection[str], most: int
 ) -> SiteData:
-    """Read what the site tells. Pages go to the `wanted` events, or to the `most` traded ones.
+    """Read what the site tells. The `wanted` events get a page, or, when none are, the most traded
+    ones, as many as `most` says.
 
-    Raises UsageError for a wanted event that is not there, KalshiEltError when something landed and
-    is not typed yet.
+    Raises UsageError when a wanted event is not in the warehouse, KalshiEltError when something has
+    landed that is not typed yet.
     """
     version = versions.version_of(connection)
     versions.require(version, str(warehouse))
@@ -601,9 +357,9 @@ def read_site(
 
 
 def read_events(connection: Connection, data: SiteData) -> Iterator[Event]:
-    """The selected events with their markets, in the order of `selected`.
+    """The selected events with their markets, in the order of `data.selected`.
 
-    EVENTS_AT_ONCE: two queries for all of them, and no more than theirs in memory.
+    They are read by two queries for EVENTS_AT_ONCE of them, so that few are in memory at a time.
     """
     by_ticker = {one.ticker: one for one in data.lines}
     for tickers in batched(data.selected, EVENTS_AT_ONCE):
@@ -636,7 +392,8 @@ def _refuse_missing(wanted: Collection[str], lines: Sequence[EventLine]) -> None
 
 
 def _sources(found: Any) -> tuple[Source, ...]:
-    """Kalshi's list of {name, url}; whatever else it may be is left out."""
+    """The sources in Kalshi's list of objects with `name` and `url`. Whatever has another form is
+    left out."""
     sources = []
     for one in found if isinstance(found, list) else []:
         if isinstance(one, dict):
@@ -648,7 +405,7 @@ def _sources(found: Any) -> tuple[Source, ...]:
 
 
 def _candles(connection: Connection) -> str:
-    """How candles are counted: one by one while they are few."""
+    """The query for the numbers of candles: counting them while they are few, else estimating."""
     size = read_size(connection, "kalshi.candles").bytes
     return COUNTED_CANDLES if size <= MOST_COUNTED_BYTES else ESTIMATED_CANDLES
 

@@ -1,8 +1,8 @@
-"""The folder of a site: what of it is ours, and that a kill leaves no broken page.
+"""The folder of a site, in which a kill at any moment leaves no broken page.
 
-A new site is written into a hidden folder inside and moved out file by file when it is whole, first
-what is linked to, last what links. Files that the new site doesn't have are removed then, but only
-those that an earlier one wrote: `site.json` names them.
+A new site is written into a hidden folder inside it. When it is complete its files are moved to
+their places one by one, those that pages link to before the pages. Then files that the new site
+does not have are removed, but only those that an earlier site wrote, which `site.json` names.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from kalshi_elt.base.errors import UsageError
-from kalshi_elt.base.folders import hold_folder
+from kalshi_elt.base.folders import hold_folder, read_manifest
 
 MANIFEST = "site.json"
 MADE_BY = "kalshi-elt site 1"
@@ -22,15 +22,16 @@ BUILDING = ".building"
 
 @dataclass
 class SiteFolder:
-    """A folder with a site, or with none yet."""
+    """A folder for a site, which may have one already."""
 
     path: Path
     known: set[str]
-    """What earlier sites wrote, by paths in the folder."""
+    """Files that earlier sites wrote, as paths in the folder."""
     staged: list[str] = field(default_factory=list)
 
     def stage(self, name: str, content: str | bytes) -> None:
-        """Write a file of the new site. It takes its place with all others, in the order staged."""
+        """Write a file of the new site, aside. All of them are put in their places by `publish`, in
+        the order in which they were staged."""
         path = self.path / BUILDING / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(
@@ -39,9 +40,10 @@ class SiteFolder:
         self.staged.append(name)
 
     def publish(self) -> None:
-        """Put the staged files in their places and remove what is no more."""
+        """Put the staged files in their places, and remove those that the site does not have any
+        more."""
         stale = self.known - set(self.staged)
-        # first, so that whatever a kill leaves is known as ours
+        # before anything else, so that the next site knows all files as ours, should we be killed
         self._save(self.known | set(self.staged))
         for name in self.staged:
             place = self.path / name
@@ -57,7 +59,7 @@ class SiteFolder:
         shutil.rmtree(self.path / BUILDING, ignore_errors=True)
 
     def begin(self) -> None:
-        """Mark the folder as a site's, and clear what a kill left."""
+        """Mark the folder as a site's, and remove what a killed process left unfinished in it."""
         shutil.rmtree(self.path / BUILDING, ignore_errors=True)
         self._save(self.known)
 
@@ -71,15 +73,16 @@ class SiteFolder:
 
 @contextmanager
 def open_folder(path: Path) -> Iterator[SiteFolder]:
-    """The folder of a site, made unless it is there, for this process alone.
+    """Keep the folder of a site for this process alone until the block ends; made if need be.
 
-    Raises UsageError when it holds something else, BusyError when another site is written to it.
+    Raises UsageError when it holds something else, BusyError when another site is being written to
+    it.
     """
     if path.exists() and not path.is_dir():
-        raise UsageError(f"--to {path} is no folder: choose another one")
+        raise UsageError(f"--to {path} is not a folder: choose another one")
     with hold_folder(
         path,
-        thing="site",
+        thing="a site",
         manifest=MANIFEST,
         is_leftover=lambda name: name == BUILDING,
         busy=f"another site is being written to {path}: run again later",
@@ -93,17 +96,11 @@ def open_folder(path: Path) -> Iterator[SiteFolder]:
 
 
 def _known(path: Path) -> set[str]:
-    """The files of the site that is there. None of their names leads out of the folder."""
-    try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        made_by, names = manifest["made_by"], {str(name) for name in manifest["files"]}
-    except FileNotFoundError:
-        return set()
-    except (ValueError, TypeError, KeyError):
-        made_by, names = "", set()
-    if made_by != MADE_BY:
-        raise UsageError(f"--to {path}: its {MANIFEST} is none of ours; choose another folder")
-    return {name for name in names if _is_inside(PurePosixPath(name))}
+    """The files that the folder's manifest names, without names that lead out of the folder."""
+    names = read_manifest(
+        path, MANIFEST, MADE_BY, lambda manifest: {str(name) for name in manifest["files"]}
+    )
+    return {name for name in names or () if _is_inside(PurePosixPath(name))}
 
 
 def _is_inside(name: PurePosixPath) -> bool:

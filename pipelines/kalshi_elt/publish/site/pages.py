@@ -1,6 +1,7 @@
-"""The site's pages: data in, HTML text out. Nothing here reads or writes anything but templates.
+"""The site's pages, as HTML texts, made from what was read. Only templates are read here.
 
-Texts from Kalshi are anybody's: every value is escaped, and its control characters are replaced.
+Anybody may have written a text that Kalshi sends, so every value is escaped, and characters in it
+that act on the page around them are replaced.
 """
 
 import json
@@ -17,25 +18,26 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kalshi_elt.base.paths import file_name
-from kalshi_elt.publish.site.data import CalibrationRow, Event, Market, SiteData
+from kalshi_elt.publish.site.content import CalibrationRow, Event, Market, SiteData
 
 NONE = "\N{EN DASH}"
-"""What stands where there is no value."""
+"""What is shown when there is no value."""
 
 MINUS = "\N{MINUS SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 STALE_AFTER = timedelta(hours=2)
-"""Data that is older is called stale: the default of `kalshi-elt status --check`."""
+"""Older data are called stale. It is the default of `kalshi-elt status --check`, too."""
 
 KALSHI = "https://kalshi.com/markets/"
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
-        # browsers differ in whether a page on disk is 'self'; elsewhere `file:` allows nothing
+        # a page on disk is 'self' to some browsers and not to others, so `file:` is named, which
+        # allows nothing more where the site is served
         "script-src 'self' file:",
-        # Vega sets styles of the elements that it makes
+        # Vega sets styles on the elements that it makes
         "style-src 'self' file: 'unsafe-inline'",
         "img-src 'self' file: data:",
         "base-uri 'none'",
@@ -47,10 +49,11 @@ DOCS_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data:; font-src data:; base-uri 'none'; form-action 'none'"
 )
-"""Of dbt's docs, which are one file with everything in it."""
+"""The policy for dbt's docs, which are one file with all scripts and styles in it."""
 
 MOST_RULES_CHARACTERS = 120_000
-"""Of all rules on one page: the page of an event with 200 markets stays under 400 kB."""
+"""The most characters of all rules on one page: so the page of an event with 200 markets stays
+under 400 kB."""
 
 LEAST_RULE_CHARACTERS = 300
 
@@ -64,22 +67,22 @@ HARMFUL = re.compile(
 
 @dataclass(frozen=True)
 class Page:
-    """Where a page lies in the site, which other pages' links depend on."""
+    """A page's place in the site, on which links from and to it depend."""
 
     path: str
     title: str
     section: str = ""
-    """The entry of the navigation that it belongs to."""
+    """The entry of the navigation that is marked on it."""
 
     @property
     def root(self) -> str:
-        """What leads from the page to the site's top folder."""
+        """The relative path from the page to the site's top folder."""
         return "../" * self.path.count("/")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """A text that holds for one or more markets."""
+    """A text of rules, with the names of all markets that have it."""
 
     text: str
     is_cut: bool
@@ -87,7 +90,7 @@ class Rules:
 
 
 def event_path(ticker: str) -> str:
-    """Where an event's page lies in the site."""
+    """Path of an event's page in the site."""
     return f"events/{file_name(ticker)}.html"
 
 
@@ -95,12 +98,13 @@ def event_path(ticker: str) -> str:
 
 
 def tame(text: str) -> str:
-    """The text without characters that act on the page instead of standing on it."""
+    """The text with HARMFUL characters replaced, which act on the page instead of being shown on
+    it."""
     return HARMFUL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def percent(value: Decimal | None, digits: int | None = None) -> str:
-    """A probability: 0.345 as 34.5 %. Exact, unless `digits` says how many there are."""
+    """A probability in percent: 0.345 as 34.5 %. Exact, or rounded to `digits` after the point."""
     if value is None:
         return NONE
     return f"{_points(value, digits)}{NO_BREAK}%"
@@ -134,20 +138,20 @@ def number(value: Decimal | int | None) -> str:
     whole, _, rest = (
         f"{value:,f}".partition(".") if isinstance(value, Decimal) else (f"{value:,}", "", "")
     )
-    # hundredths stand below each other
+    # a fraction has at least two digits, so that those of a column line up
     rest = rest.rstrip("0") and rest.rstrip("0").ljust(2, "0")
     return (f"{whole}.{rest}" if rest else whole).replace("-", MINUS)
 
 
 def approximate(value: Decimal | None, digits: int = 3) -> str:
-    """A figure that is no count, such as a score, to so many digits."""
+    """A figure such as a score, rounded to `digits` after the point."""
     if value is None:
         return NONE
     return f"{value.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN):f}".replace("-", MINUS)
 
 
 def moment(value: datetime | None) -> Markup:
-    """A time in UTC, to the minute."""
+    """A time to the minute, in UTC."""
     if value is None:
         return Markup(NONE)
     value = value.astimezone(UTC)
@@ -157,12 +161,12 @@ def moment(value: datetime | None) -> Markup:
 
 
 def ago(value: datetime | None, now: datetime) -> str:
-    """How long before `now`: in minutes, hours or days."""
+    """How long before `now` a time was, as `35 min before`."""
     return NONE if value is None else f"{duration(now - value)} before"
 
 
 def duration(value: timedelta) -> str:
-    """In the unit that suits it: 40 s, 35 min, 26 h, 12 days."""
+    """A duration in the unit that suits it: 40 s, 35 min, 26 h, 12 days."""
     seconds = max(int(value.total_seconds()), 0)
     if seconds < 120:
         return f"{seconds} s"
@@ -174,7 +178,7 @@ def duration(value: timedelta) -> str:
 
 
 def safe_url(url: str | None) -> str | None:
-    """The address where it is one of the web, else None: it may hold a script."""
+    """The address if it is one of the web (http or https), else None: others may run a script."""
     if url is None or not re.fullmatch(r"[\x21-\x7e]{1,2000}", url):
         return None
     try:
@@ -185,12 +189,12 @@ def safe_url(url: str | None) -> str | None:
 
 
 def event_url(ticker: str) -> str:
-    """The event's page at Kalshi."""
+    """The address of an event's page at Kalshi."""
     return KALSHI + quote(ticker.lower(), safe="")
 
 
 def interval(minutes: int) -> str:
-    """A candle's length in words."""
+    """A candle's length in words: `1 hour`."""
     return {1: "1 minute", 60: "1 hour", 1440: "1 day"}.get(minutes, f"{minutes} minutes")
 
 
@@ -202,7 +206,8 @@ def hours(number_of: int) -> str:
 
 
 def _said(value: Any) -> Any:
-    """What an expression in a template says: texts tamed, an en dash for no value."""
+    """What the value of an expression in a template is shown as: a text tamed, None as an en
+    dash."""
     if value is None:
         return NONE
     return tame(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -210,7 +215,8 @@ def _said(value: Any) -> Any:
 
 @cache
 def environment() -> Environment:
-    """Jinja2 with the templates of this package. An unknown name is an error."""
+    """Jinja2 with the templates of this package. A name that a template does not get is an
+    error."""
     made = Environment(
         loader=PackageLoader("kalshi_elt.publish.site"),
         autoescape=True,
@@ -230,7 +236,7 @@ def environment() -> Environment:
 
 @dataclass(frozen=True)
 class Site:
-    """What all pages share."""
+    """The site: what all of its pages share, and a method for each page."""
 
     data: SiteData
     has_docs: bool
@@ -240,7 +246,7 @@ class Site:
         return self._render("index.html", Page("index.html", "Overview", "overview"))
 
     def events(self) -> str:
-        """The list of all events with a page."""
+        """The list of all events that have a page."""
         return self._render(
             "events.html",
             Page("events/index.html", "Events", "events"),
@@ -285,8 +291,10 @@ class Site:
 
 
 def rules_of(markets: Sequence[Market]) -> tuple[list[Rules], list[Rules]]:
-    """The markets' rules, first and further ones, each text once and cut where they are too many
-    for a page."""
+    """The markets' primary and secondary rules, each text once, with the markets that have it.
+
+    When they have more than MOST_RULES_CHARACTERS together, each text is cut to its share of them.
+    """
     texts = {
         *(one.rules_primary for one in markets),
         *(one.rules_secondary for one in markets),
@@ -317,10 +325,10 @@ def _grouped(found: Sequence[tuple[str | None, bool, str]], longest: int) -> lis
 
 
 def docs(html: str) -> str:
-    """dbt's docs, kept from requesting anything.
+    """dbt's docs, changed so that they request nothing.
 
-    Their templates name two addresses that are placeholders, which a browser asks for before they
-    are filled in.
+    They get a policy that forbids it. Two of their addresses are placeholders that a browser would
+    ask for before a script fills them in, which the policy would report, so they are replaced.
     """
     for found, put in (
         (
@@ -336,10 +344,12 @@ def docs(html: str) -> str:
 
 
 def search_index(data: SiteData) -> str:
-    """All events for the search, as a script: a page on disk may not fetch anything else.
+    """All events for the search, as a script, which is the only kind of file that a page on disk
+    may load data from.
 
-    A row is ticker, title, number of the category, page (1: named as the ticker, 0: none), and the
-    leader's probability in percent; the most traded events come first.
+    Each event is a list: ticker, title, number of the category, page, and the leader's probability
+    in percent. The page is 1 when it is named as the ticker, 0 when there is none, else its name.
+    The most traded events come first.
     """
     categories = sorted({one.category for one in data.lines if one.category})
     numbers = {category: number for number, category in enumerate(categories)}
@@ -361,6 +371,6 @@ def search_index(data: SiteData) -> str:
             ]
         )
     found = {"categories": [tame(one) for one in categories], "events": rows}
-    # "<" as an escape, should the file ever be put into a page
+    # "<" is escaped, so that no text could end a script element, were this put into a page
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return f"window.kalshiSearch = {text};\n"
