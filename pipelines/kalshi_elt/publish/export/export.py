@@ -5,7 +5,7 @@ killed one goes on where it stopped.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,9 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
                 raise KalshiEltError(
                     "nothing is typed yet: run `make load && make transform` first"
                 )
-            chosen = _format(file_format, connection, tables)
+            make_format = _format(file_format)
             with open_folder(folder, file_format) as target:
+                chosen = make_format(connection, tables)
                 _Export(connection, target, exported, chosen).run(tables)
     except OSError as error:
         raise KalshiEltError(
@@ -84,13 +85,14 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
     return exported
 
 
-def _format(name: str, connection: Connection, tables: list[Table]) -> Format:
+def _format(name: str) -> Callable[[Connection, list[Table]], Format]:
+    """What makes the format, once the folder is ours: for Parquet it reads the rows."""
     if name == CsvFormat.suffix:
-        return CsvFormat()
+        return lambda connection, tables: CsvFormat()
     # an extra, and pyarrow takes a second to import: only here
     from kalshi_elt.publish.export.parquet import ParquetFormat, oversized
 
-    return ParquetFormat(oversized(connection, tables))
+    return lambda connection, tables: ParquetFormat(oversized(connection, tables))
 
 
 @contextmanager
