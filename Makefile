@@ -95,6 +95,10 @@ bench: setup ## measure speed, memory and size: make bench ARGS="landing", or al
 test: $(DEVELOPMENT) ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
+.PHONY: test-fast
+test-fast: $(DEVELOPMENT) ## run the tests that need no server and no dbt: within 90 s
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not server' $(ARGS)
+
 DAGSTER_VENV ?= .venv-dagster
 DAGSTER_INSTALLED := $(DAGSTER_VENV)/.installed
 
