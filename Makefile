@@ -126,8 +126,8 @@ test-clocks: $(DEVELOPMENT) ## run the tests that look at the clock at awkward t
 	@$(BIN)/python -m tests.at_other_times $(ARGS)
 
 .PHONY: soak
-soak: $(DEVELOPMENT) ## run the job for ten minutes while everything around it breaks
-	@$(BIN)/python -m pytest -s tests/job/test_soak.py --soak-seconds 600 $(ARGS)
+soak: $(DEVELOPMENT) ## break everything around the job for ten minutes, and kill sixty loads
+	@$(BIN)/python -m pytest -s tests/job/test_soak.py tests/load/test_kill.py --soak-seconds 600 --kill-points 60 $(ARGS)
 
 # Each lock has what its extra adds to requirements.lock, which says the versions of all else. uv
 # is told by name what to leave out, and what it then lists as left out goes.

@@ -13,6 +13,7 @@ from typing import Any, Self
 from . import seed_event
 from .candles import (
     HOUR,
+    MINUTE,
     PACES,
     Candle,
     CandleSource,
@@ -76,6 +77,8 @@ class Exchange:
         self._archived: set[str] = set()
         self._overlapping: set[str] = set()
         self._corrections: dict[str, dict[int, Candle]] = {}
+        self._pauses: dict[str, list[tuple[int, int]]] = {}
+        """Unix seconds of the last minute before a market closed, and of when it opened again."""
         self._sources: OrderedDict[str, CandleSource] = OrderedDict()
         for event in events:
             self._put_event(event)
@@ -217,7 +220,7 @@ class Exchange:
 
     def latest_candle(self, ticker: str, period: int, before: int) -> Candle | None:
         """The newest candle with end_ts < before."""
-        minute = self._source(self.markets[ticker]).latest(min(before - 1, self.now // SECOND))
+        minute = self._latest_minute(ticker, min(before - 1, self.now // SECOND))
         corrected = [end for end in self._corrections.get(ticker, ()) if end < before]
         newest = max([*corrected, *([minute.end_ts] if minute else [])], default=None)
         if newest is None:
@@ -230,14 +233,24 @@ class Exchange:
                 return found[-1]
         return None
 
+    def _latest_minute(self, ticker: str, last: int) -> Candle | None:
+        source = self._source(self.markets[ticker])
+        found = source.latest(last)
+        for closed, reopened in reversed(self._pauses.get(ticker, [])):
+            if found is not None and closed < found.end_ts <= reopened:
+                found = source.latest(closed)
+        return found
+
     def _period(self, ticker: str, start: int, end: int) -> Candle | None:
-        if not self._corrections.get(ticker):
+        if not self._corrections.get(ticker) and not self._pauses.get(ticker):
             return self._source(self.markets[ticker]).period(start, end)
         minutes = self._minutes(ticker, start + 1, end)
         return roll_up(minutes, end) if minutes else None
 
     def _minutes(self, ticker: str, first: int, last: int) -> list[Candle]:
         candles = self._source(self.markets[ticker]).minutes(first, last)
+        for closed, reopened in self._pauses.get(ticker, ()):
+            candles = [candle for candle in candles if not closed < candle.end_ts <= reopened]
         corrections = self._corrections.get(ticker)
         if not corrections:
             return candles
@@ -297,6 +310,7 @@ class Exchange:
             self._archived.discard(ticker)
             self._overlapping.discard(ticker)
             self._corrections.pop(ticker, None)
+            self._pauses.pop(ticker, None)
             self._sources.pop(ticker, None)
 
     def archive(self, ticker: str, *, keep_live: bool = False) -> None:
@@ -341,8 +355,12 @@ class Exchange:
 
     def reopen(self, ticker: str, closes: float | None = None) -> Market:
         """Move a closed market back to active (docs/kalshi_api.md, 4): closes at `closes` (Unix
-        seconds)."""
+        seconds). Nothing happened in between, so there are no candles of that time."""
         now = self.now
+        # the minute of the close had begun
+        closed = self.markets[ticker].closes // SECOND // MINUTE * MINUTE + MINUTE
+        if closed < now // SECOND:
+            self._pauses.setdefault(ticker, []).append((closed, now // SECOND))
         until = now + 30 * DAY if closes is None else int(closes * SECOND)
         return self.change_market(
             ticker,
