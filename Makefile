@@ -95,6 +95,10 @@ bench: setup ## measure speed, memory and size: make bench ARGS="landing", or al
 test: $(DEVELOPMENT) ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
+.PHONY: test-fast
+test-fast: $(DEVELOPMENT) ## run the tests that need no server and no dbt: within 90 s
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not server' $(ARGS)
+
 DAGSTER_VENV ?= .venv-dagster
 DAGSTER_INSTALLED := $(DAGSTER_VENV)/.installed
 
@@ -114,7 +118,7 @@ dagster: $(DAGSTER_INSTALLED) ## run Dagster with the warehouse's assets, on htt
 
 .PHONY: test-dagster
 test-dagster: $(DAGSTER_INSTALLED) $(DAGSTER_INSTALLED)-dev ## run the tests of the Dagster definitions
-	@$(DAGSTER_VENV)/bin/python -m mypy orchestration
+	@$(DAGSTER_VENV)/bin/python -m mypy --cache-dir .mypy_cache/dagster orchestration
 	@$(DAGSTER_VENV)/bin/python -m pytest tests/orchestration $(ARGS)
 
 .PHONY: test-clocks
@@ -122,8 +126,8 @@ test-clocks: $(DEVELOPMENT) ## run the tests that look at the clock at awkward t
 	@$(BIN)/python -m tests.at_other_times $(ARGS)
 
 .PHONY: soak
-soak: $(DEVELOPMENT) ## run the job for ten minutes while everything around it breaks
-	@$(BIN)/python -m pytest -s tests/job/test_soak.py --soak-seconds 600 $(ARGS)
+soak: $(DEVELOPMENT) ## break everything around the job for ten minutes, and kill sixty loads
+	@$(BIN)/python -m pytest -s tests/job/test_soak.py tests/load/test_kill.py --soak-seconds 600 --kill-points 60 $(ARGS)
 
 # Each lock has what its extra adds to requirements.lock, which says the versions of all else. uv
 # is told by name what to leave out, and what it then lists as left out goes.
@@ -190,7 +194,7 @@ lint: $(DEVELOPMENT) ## ruff, mypy, import-linter and sqlfluff
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
-	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
+	@$(BIN)/sqlfluff lint --processes $(WORKERS) --disable-progress-bar dbt_project/models dbt_project/tests
 
 .PHONY: format
 format: $(DEVELOPMENT) ## let ruff format the code

@@ -19,7 +19,7 @@ ALL = (
     ("scale",),
     ("quiet",),
 )
-"""What `all` runs, in half an hour."""
+"""The benchmarks that `all` runs, which takes half an hour."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ PEAK_MB = 300.0
 
 @dataclass(frozen=True)
 class Day:
-    """What a load and a transform took, and what they brought."""
+    """What a load and a transform of one exchange cost, and how many rows they brought."""
 
     markets: int
     candles: int

@@ -1,9 +1,8 @@
-"""An exchange of any size in memory, that repeats itself every day.
+"""An exchange of any size, in memory, on which every day is the same.
 
-Some dozens of distinct days of candles ("tapes") are prepared as bytes; every market plays one of
-them, so 105,000 markets cost no more memory than their tickers. As a tape repeats by the minute of
-the day, any 24 hours hold the same number of candles, whatever the clock says. All of it follows
-from the size and the seed.
+Fifty different days of candles ("tapes") are prepared as bytes, and every market has one of them,
+so 105,000 markets take no more memory than their tickers. A tape repeats every day, so any 24 hours
+have the same number of candles, whatever the time is. All of it follows from the size and the seed.
 """
 
 import random
@@ -15,13 +14,14 @@ MINUTE = 60
 DAY_MINUTES = 1440
 
 TAPES = 50
-"""Distinct days of candles. 105,000 markets play each of them equally often."""
+"""How many different days of candles there are. Of 105,000 markets each has the same number."""
 
 TRADED = 0.03
-"""Share of candles with a trade: about 97 % carry none (docs/kalshi_api.md, 2.9)."""
+"""Share of the candles that have a trade: about 97 % have none (docs/kalshi_api.md, 2.9)."""
 
 SPREAD_OF_ACTIVITY = 1.2
-"""Standard deviation of the logarithm of a tape's number of candles: few markets have most."""
+"""Standard deviation of the logarithm of the number of candles on a tape, by which few markets have
+most of the candles."""
 
 CACHED_SLICES = 20_000
 
@@ -45,7 +45,8 @@ class Size:
         def cut(number: int) -> int:
             return max(1, round(number * fraction))
 
-        # whole rounds of the tapes, so that the number of candles is exact
+        # a multiple of the number of tapes: each is then used equally often, and the number of
+        # candles is exact
         markets = max(1, round(self.markets * fraction / TAPES)) * TAPES
         return Size(
             markets,
@@ -58,14 +59,14 @@ class Size:
 
 @dataclass(frozen=True)
 class Slice:
-    """A stretch of a tape: the elements of a JSON array, and how many they are."""
+    """A stretch of a tape: the elements of a JSON array, and how many of them there are."""
 
     candles: int
     body: bytes
 
 
 class Tape:
-    """One market's day: for each minute that has a candle, its JSON after the time."""
+    """A day of candles: for each minute that has one, its JSON from after the time on."""
 
     def __init__(self, chance: random.Random, candles: int) -> None:
         self.minutes = sorted(chance.sample(range(DAY_MINUTES), candles))
@@ -86,7 +87,7 @@ class Tape:
 class Exchange:
     """Series, events, markets and candles, as bytes of the live era's JSON.
 
-    `now` (Unix seconds) is when all markets are open. After `quiet_from` there are no candles.
+    All markets are open at `now`, and have no candles after `quiet_from`, both in Unix seconds.
     """
 
     def __init__(
@@ -190,20 +191,20 @@ def series_ticker(series: int) -> str:
 
 
 def _activities(chance: random.Random, mean: int) -> list[int]:
-    """Each tape's number of candles; `mean` on average, to the candle."""
+    """The number of candles of each tape, whose mean is exactly `mean`."""
     weights = [chance.lognormvariate(0, SPREAD_OF_ACTIVITY) for _ in range(TAPES)]
     total = mean * TAPES
     found = [min(DAY_MINUTES, int(total * weight / sum(weights))) for weight in weights]
     tape = 0
     while sum(found) < total:
-        # what rounding lost goes to the tapes in turn
+        # the candles that rounding down has lost are given to the tapes in turn
         found[tape % TAPES] += found[tape % TAPES] < DAY_MINUTES
         tape += 1
     return found
 
 
 def _rests(chance: random.Random, candles: int) -> list[bytes]:
-    """A random walk of quotes, as the JSON of each candle after `end_period_ts`."""
+    """Candles of a random walk of quotes, each as its JSON from after `end_period_ts` on."""
     # every tenth tape has ticks of a tenth of a cent (docs/kalshi_api.md, 3.4), the others whole
     # cents
     tick = 10 if chance.random() < 0.1 else 100
@@ -265,7 +266,7 @@ def _dollars(cents: int) -> bytes:
 
 
 def _times(now: int) -> dict[bytes, bytes]:
-    """The times that all objects share: markets opened weeks ago and close in weeks."""
+    """The times that all objects share: the markets opened 30 days ago and close in 44 days."""
 
     def at(days: float) -> bytes:
         moment = datetime.fromtimestamp(now // 86_400 * 86_400, UTC) + timedelta(days=days)

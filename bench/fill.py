@@ -1,7 +1,8 @@
-"""Many typed candles quickly: markets that are there are copied under other tickers.
+"""Making many typed candles quickly, by copying those of markets that are there under other
+tickers.
 
-Raw windows, coverage and what the loader has seen are copied with them, so that the warehouse is
-in all that costs as if it had loaded them.
+Raw windows, coverage, and what the loader remembers of markets are copied with them, so that the
+warehouse costs as much time and space as if it had loaded them.
 """
 
 import time
@@ -16,13 +17,13 @@ COPIED = (
     ("kalshi_ops.coverage", "market_ticker"),
     ("kalshi.candles", "market_ticker"),
 )
-"""Tables whose rows are copied, and the column that gets another ticker."""
+"""The tables whose rows are copied, each with the column that gets another ticker."""
 
 SECONDS_BETWEEN_LINES = 20.0
 
 
 def fill(database: Database, candles: int, copied: int = 100_000) -> None:
-    """Copy candles, about `copied` at a time, until there are so many."""
+    """Copy candles, about `copied` at a time, until there are `candles` of them."""
     present = database.number("select count(*) from kalshi.candles")
     tickers = database.query(
         "select market_ticker, sum(count(*)) over (order by market_ticker) "
@@ -32,13 +33,15 @@ def fill(database: Database, candles: int, copied: int = 100_000) -> None:
     statements = [_statement(database, table, column) for table, column in COPIED]
     number, started, said = 0, time.monotonic(), time.monotonic()
     with database.connect() as connection, connection.cursor() as cursor:
-        # the rows refer to markets that are copied with them; asking for each is half of the time
+        # off, as it takes half of the time: that each row refers to a market is given, as the
+        # markets are copied, too
         cursor.execute("set session_replication_role = replica")
         cursor.execute("set synchronous_commit = off")
         while present < candles:
             number += 1
             for statement in statements:
-                # larger than any ticker: the rows come in the order of the keys
+                # prefixes in ascending order, after all real tickers: new rows come at the end of
+                # the keys' indexes
                 cursor.execute(statement, {"prefix": f"ZZ{number:05d}-", "tickers": source})
             present += cursor.rowcount
             if time.monotonic() - said > SECONDS_BETWEEN_LINES:

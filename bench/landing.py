@@ -1,4 +1,4 @@
-"""Landing candles in kalshi_raw, against one stream of COPY with the same rows."""
+"""Landing candles in kalshi_raw, compared with one stream of COPY of the same rows."""
 
 import argparse
 import contextlib
@@ -15,7 +15,7 @@ from bench.exchange import MINUTE, Exchange, Size
 from bench.loader import land_rows, land_through_http, requests_for, rows_for
 from bench.measure import ROUNDS, Series, alternate, cpu_seconds, show, verdict
 from bench.server import BenchServer
-from bench.workspace import Database, server, settled
+from bench.workspace import Database, in_environment, server
 from kalshi_elt.kalshi.records import WindowRow
 from kalshi_elt.kalshi.request_plan import CandleRequest
 from kalshi_elt.load.landing.lander import Lander
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Given:
-    """What is landed, prepared before any clock runs."""
+    """What is landed. It is prepared before anything is measured."""
 
     exchange: Exchange
     requests: list[CandleRequest]
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     with server(arguments.server) as postgres:
         database = postgres.database("bench")
-        with settled(database):
+        with in_environment(database):
             _compare(database, given, arguments)
 
 
@@ -106,7 +106,8 @@ def _report(found: dict[str, Series], costs: list[str]) -> None:
 
 
 def _make_floor(database: Database) -> None:
-    """A table like the raw one in all that costs: types, indexes, compression, settings."""
+    """Make a table that costs as much as the raw one: with its types, indexes, compression and
+    settings."""
     ((options,),) = database.query(
         "select array_to_string(reloptions, ', ') from pg_class where oid = %s::regclass", TABLE
     )
@@ -119,13 +120,13 @@ def _make_floor(database: Database) -> None:
 
 @contextmanager
 def _emptied(database: Database, table: str) -> Iterator[None]:
-    """The table is empty and the server at rest before a run; all rows are in after it."""
+    """Empty the table, and have the server write what it has to, before the block is measured."""
     database.execute(f"truncate {table}", "checkpoint")
     yield
 
 
 def _write_plain(file: Path, rows: list[WindowRow]) -> None:
-    """The rows as one would give them to COPY: CSV by Python's own writer."""
+    """Write the rows as one would for COPY without us: as CSV, by Python's own writer."""
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
         writer.writerow([column["name"] for column in CANDLESTICKS.columns])
@@ -136,7 +137,7 @@ def _write_plain(file: Path, rows: list[WindowRow]) -> None:
 
 
 def _copy(database: Database, plain: Path, given: Given) -> float:
-    """One stream of COPY; candles/s."""
+    """Copy the rows in one stream; returns candles a second."""
     with _emptied(database, FLOOR), plain.open("rb") as file, database.connect() as connection:
         started = time.monotonic()
         with connection.cursor() as cursor:
@@ -147,7 +148,7 @@ def _copy(database: Database, plain: Path, given: Given) -> float:
 
 
 def _land(database: Database, lander: Lander, given: Given) -> float:
-    """The loader's landing of rows that are there already; candles/s."""
+    """Land rows that are in memory, as the loader does; returns candles a second."""
     with _emptied(database, TABLE):
         started = time.monotonic()
         land_rows(lander, given.rows)
@@ -159,7 +160,7 @@ def _land(database: Database, lander: Lander, given: Given) -> float:
 def _through_http(
     database: Database, exchange: BenchServer, given: Given, costs: list[str]
 ) -> float:
-    """The loader's fetching and landing; candles/s."""
+    """Fetch and land the rows, as the loader does; returns candles a second."""
     with _emptied(database, TABLE):
         database.execute("truncate kalshi_ops.coverage, kalshi_ops.covered_loads")
         before = time.process_time(), cpu_seconds(exchange.pid), database.server_cpu()
@@ -178,6 +179,6 @@ def _through_http(
 
 
 def _check(database: Database, table: str, given: Given) -> None:
-    """A run that lost or added rows is no measurement."""
+    """Fail when rows were lost or added: then what was measured means nothing."""
     landed = database.number(f"select count(*) from {table}")
     assert landed == len(given.rows), f"{table}: {landed:,.0f} of {len(given.rows):,} rows"

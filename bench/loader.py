@@ -1,4 +1,4 @@
-"""The loader's own code as benchmarks call it: the one place that knows how it is called."""
+"""How benchmarks call the loader's own code; no other module of theirs does."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,5 @@
-"""Timing alternating runs, and what processes cost: CPU seconds and peak memory, from /proc."""
+"""Timing by alternating rounds, and what processes cost: CPU seconds and peak memory, from
+/proc."""
 
 import os
 import statistics
@@ -13,18 +14,18 @@ from pathlib import Path
 from kalshi_elt.base.paths import PROJECT_ROOT
 
 ROUNDS = 5
-"""Least number of runs of each kind that a ratio is taken from."""
+"""The least number of rounds that a ratio is taken from."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SECONDS_BETWEEN_SAMPLES = 0.05
 
 LAST_WORDS = 40
-"""Lines of a failed child's output that are shown."""
+"""How many of the last lines of a failed process are shown."""
 
 
 @dataclass
 class Series:
-    """The values of one kind of run, in the order measured."""
+    """The values that were measured of one kind, in their order."""
 
     name: str
     values: list[float] = field(default_factory=list)
@@ -37,9 +38,10 @@ class Series:
 def alternate(
     kinds: Mapping[str, Callable[[], float]], rounds: int, say: Callable[[str], None] = print
 ) -> dict[str, Series]:
-    """Run A, B, A, B, ...: what slows the machine for a while slows all kinds.
+    """Measure A, B, A, B, ... for so many rounds. Whatever slows the machine down for a while then
+    slows all kinds alike.
 
-    Each kind returns its value, so that only what it means to measure is in it.
+    Each kind measures and returns its own value, so that only what matters is in it.
     """
     found = {name: Series(name) for name in kinds}
     for number in range(1, rounds + 1):
@@ -51,7 +53,7 @@ def alternate(
 
 
 def show(series: Series, unit: str) -> None:
-    """All values and their median."""
+    """Print all values and their median."""
     values = ", ".join(f"{value:,.2f}" for value in series.values)
     print(f"  {series.name:<34} {values} {unit}; median {series.median:,.2f}")
 
@@ -83,17 +85,17 @@ def verdict(
 
 @dataclass(frozen=True)
 class Finished:
-    """A child process that ended well: what it took and said."""
+    """A child process that ended with status 0: what it cost, and its output."""
 
     seconds: float
     cpu_seconds: float
     peak_mb: float
-    """Peak resident memory in MB, of the process itself."""
+    """Peak resident memory of the process itself, in MB."""
     output: str
 
 
 class FailedError(Exception):
-    """A child process that did not end well; carries its last words."""
+    """A child process that failed, with the last lines of its output."""
 
 
 def run_child(command: Sequence[str], environment: Mapping[str, str]) -> Finished:
@@ -127,9 +129,10 @@ def run_pipeline(arguments: Sequence[str], environment: Mapping[str, str]) -> Fi
 
 
 class _Watch:
-    """Samples a process's peak memory until it ends.
+    """Reads the peak memory of a process again and again until it ends.
 
-    `ru_maxrss` would not do: a child begins with that of the process which started it.
+    The system's own figure at its end, `ru_maxrss`, is of no use: it begins with that of the
+    process which started it.
     """
 
     def __init__(self, pid: int) -> None:

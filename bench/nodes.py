@@ -1,4 +1,4 @@
-"""Where dbt's seconds went: its models, tests and hooks, the slowest first."""
+"""Where dbt's time went: its models, tests and hooks, the slowest first."""
 
 import json
 
@@ -8,7 +8,8 @@ SHOWN = 8
 
 
 def show_nodes(database: Database, wall: float) -> None:
-    """Print the slowest nodes of dbt's last run, and what is no node's."""
+    """Print the slowest nodes of dbt's last build, and the time outside of all nodes. `wall` is how
+    long the whole command took, in seconds."""
     path = database.work / "target" / "run_results.json"
     if not path.exists():
         return

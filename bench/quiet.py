@@ -1,4 +1,4 @@
-"""`make load && make transform` with nothing new for a known event; then in a big warehouse."""
+"""A load and a transform of an event with nothing new; then the same in a big warehouse."""
 
 import argparse
 import statistics
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class Quiet:
-    """Wall seconds of quiet runs, one after the other."""
+    """Wall seconds of loads and transforms without anything new, in their order."""
 
     load: list[float] = field(default_factory=list)
     transform: list[float] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Quiet:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Quiet runs on a small warehouse, then on the same one made big."""
+    """Measure on a small warehouse, then on the same one made big."""
     size = Size().part(arguments.part)
     # after this moment the exchange has no candles
     now = int(time.time()) // MINUTE * MINUTE
@@ -67,7 +67,8 @@ def _measure(
     database: Database, exchange: BenchServer, event: str, arguments: argparse.Namespace
 ) -> Quiet:
     quiet = Quiet()
-    # the first one may still bring what the last load left to ask again, and parse the project
+    # the first round is not counted: its load asks again for the last minutes of the one before,
+    # and its transform may have to parse the project
     for number in range(arguments.rounds + 1):
         load = database.run(
             "load", "--event", event, api_url=exchange.url, rate=str(arguments.rate)

@@ -1,4 +1,4 @@
-"""Time against size: 1, 2, 4, 8 units of an exchange day, and the fitted exponent."""
+"""How time grows with size: 1, 2, 4 and 8 units of an exchange day, and the exponent."""
 
 import argparse
 import math
@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Each size into a database of its own, on one server."""
+    """Load and transform each size into a database of its own, on one server."""
     days: list[Day] = []
     with server(arguments.server) as postgres:
-        # dbt parses the project once, outside of what is fitted
+        # a first, small one, which is not measured: dbt parses the project in it
         measure(postgres.database("bench"), Size().part(arguments.unit / 10), arguments.rate)
         for units in arguments.units:
             size = Size().part(arguments.unit * units)
@@ -44,13 +44,14 @@ def _report(name: str, units: Sequence[int], seconds: Sequence[float]) -> None:
         f"{(seconds[i + 1] - seconds[i]) / (units[i + 1] - units[i]):.2f}"
         for i in range(len(units) - 1)
     ]
-    # what each run costs whatever its size flattens the exponent; the steps show what remains
+    # the time that each command takes whatever the size makes the exponent smaller than it is; in
+    # the differences between sizes that time is left out
     print(f"  {name}: seconds for each further unit, from size to size: {', '.join(steps)}")
     verdict(f"scale of {name}", exponent(units, seconds), "(exponent)", target=TARGET)
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """Slope of log(seconds) over log(size), by least squares."""
+    """The exponent of seconds as a power of size: the slope of the logarithms, by least squares."""
     xs, ys = [math.log(size) for size in sizes], [math.log(second) for second in seconds]
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
     slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))

@@ -1,8 +1,8 @@
 """The exchange behind HTTP on 127.0.0.1, in a process of its own.
 
-Its own process, so that its cost can be told from the loader's. `BenchServer` starts and stops it;
-`python -m bench.server` is that process: it prints its address and serves until its standard input
-ends, so it never outlives whoever started it.
+It is a process of its own so that its cost is not part of the loader's. `BenchServer` starts and
+stops it. `python -m bench.server` is that process: it prints its address, and serves until its
+standard input ends, which it does with the process that started it.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Query = dict[str, str]
 
 
 class RefusedError(Exception):
-    """A request that has another answer than 200."""
+    """A request whose answer has another status than 200."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(status)
@@ -42,12 +42,12 @@ class RefusedError(Exception):
 
 
 class Answers:
-    """What the exchange says to each request; counts what it was asked."""
+    """Answers requests, and counts them."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.requests: Counter[str] = Counter()
-        """By path, the single tickers in it as `*`."""
+        """How many there were, by path, in which `*` stands for a ticker."""
         self.candles = 0
         self.bytes = 0
 
@@ -66,7 +66,7 @@ class Answers:
         return status, body
 
     def _route(self, parts: list[str], query: Query) -> bytes:
-        """The loader's requests; everything else is unknown."""
+        """The body for the requests that the loader sends; all others have 404."""
         match parts:
             case ["markets", "candlesticks"]:
                 return self._count(parts, self._batch(query))
@@ -181,7 +181,7 @@ ENTRY = b'{"candlesticks":[%s],"market_ticker":"%s"}'
 
 
 def _page(numbers: list[int], limit: int, query: Query) -> tuple[list[int], bytes]:
-    """A page and the cursor of the next one; the cursor is a place in the list."""
+    """A page, and the cursor of the next one, which is its place in the list."""
     begin = int(query.get("cursor") or 0)
     end = begin + limit
     return numbers[begin:end], str(end).encode() if end < len(numbers) else b""
@@ -197,7 +197,7 @@ def _not_found() -> RefusedError:
 
 
 class _Connection(asyncio.Protocol):
-    """One kept connection. Requests have no body and come one after the other."""
+    """A connection that is kept open. Requests have no body, and come one after the other."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -223,7 +223,7 @@ HEAD = b"HTTP/1.1 %d Bench\r\nContent-Type: application/json\r\nContent-Length: 
 
 @dataclass(frozen=True)
 class Stats:
-    """What a server was asked and sent so far."""
+    """What a server was asked for and has sent so far."""
 
     requests: int
     candles: int
@@ -282,7 +282,7 @@ async def _serve(exchange: Exchange) -> None:
     server = await loop.create_server(lambda: _Connection(answers), "127.0.0.1", 0, backlog=128)
     port = server.sockets[0].getsockname()[1]
     print(f"http://127.0.0.1:{port}{PREFIX}", flush=True)
-    # a thread of its own, as an end of the loader must not wait for the loop
+    # in a thread of its own, as reading waits
     ended = asyncio.Event()
 
     def wait_for_end() -> None:

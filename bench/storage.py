@@ -1,4 +1,4 @@
-"""Bytes per candle, of each table and index, the parts of partitioned ones summed."""
+"""Bytes a candle of each table and index, partitions summed."""
 
 from bench.measure import verdict
 from bench.workspace import Database
@@ -31,7 +31,8 @@ inner join pg_class as parts on relations.oid = parts.oid
 group by roots.oid, roots.relname, roots.relkind
 order by roots.relkind not in ('r', 'p'), roots.relname
 """
-"""The table first, then its indexes: bytes of its own, and of what is stored aside (TOAST)."""
+"""The table, then its indexes, each with its own bytes and those of its values stored aside
+(TOAST)."""
 
 
 def show_storage(database: Database) -> None:

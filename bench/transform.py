@@ -1,4 +1,4 @@
-"""Typing candles with keys and indexes in place, against one hand-written insert ... select."""
+"""Typing candles with keys and indexes in place, compared with a hand-written insert ... select."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from bench.exchange import MINUTE, Exchange, Size
 from bench.fill import fill
 from bench.loader import land_listing, land_rows, requests_for, rows_for
 from bench.measure import LAST_WORDS, ROUNDS, FailedError, alternate, show, verdict
-from bench.workspace import Database, Server, server, settled
+from bench.workspace import Database, Server, in_environment, server
 from kalshi_elt.base.errors import KalshiEltError
 from kalshi_elt.base.iterables import batched
 from kalshi_elt.load.landing.lander import Lander
@@ -23,7 +23,7 @@ TARGET = 0.8
 INCREMENT_TARGET = 1.3
 
 START = int(datetime(2026, 11, 10, tzinfo=UTC).timestamp())
-"""A day in the middle of a month, so that increments stay in one partition by month."""
+"""A day in the middle of a month, so that increments come into the same month's partition."""
 
 DAY = 24 * 60 * MINUTE
 REQUESTS_PER_PACKAGE = 500
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Against the floor, or an increment on a big table against one on a small table."""
+    """Compare with the floor, or an increment on a big table with one on a small table."""
     exchange = exchange_of(arguments.candles)
     with server(arguments.server) as postgres:
         if arguments.increment:
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def exchange_of(candles: int) -> Exchange:
-    """An exchange that has about so many candles a day."""
+    """An exchange with about so many candles a day."""
     whole = Size()
     part = candles / (whole.markets * whole.candles_a_day)
     return Exchange(whole.part(part), now=START)
@@ -64,14 +64,16 @@ def exchange_of(candles: int) -> Exchange:
 
 
 def _compare_with_floor(postgres: Server, exchange: Exchange, rounds: int) -> None:
-    """Each round in a fresh copy of a database whose markets are typed and candles landed."""
+    """Measure each round in a new copy of a database in which markets are typed and candles
+    landed."""
     database = postgres.database("bench")
     prepare(database, exchange)
     land_candles(database, exchange, START, START + DAY)
     database.execute("vacuum (freeze, analyze)")
     statement = floor_statement(database)
     postgres.rename("bench", "ready")
-    # for the floor: the table as dbt makes it, keys, indexes and partitions, without rows
+    # for the floor: a database in which dbt has made the table, with keys, indexes and partitions,
+    # but without rows
     database = postgres.database("bench", template="ready")
     run_model(database, "candles")
     database.execute("truncate kalshi.candles", "vacuum (freeze, analyze)")
@@ -100,7 +102,7 @@ def _compare_with_floor(postgres: Server, exchange: Exchange, rounds: int) -> No
     found = alternate({"dbt": dbt, "floor": floor}, rounds)
     for series in found.values():
         show(series, "s")
-    print(f"  whole runs of dbt: {', '.join(f'{value:.2f}' for value in wall)} s wall")
+    print(f"  whole builds: {', '.join(f'{value:.2f}' for value in wall)} s wall")
     speeds = {name: candles / series.median for name, series in found.items()}
     verdict(
         "transform",
@@ -113,7 +115,8 @@ def _compare_with_floor(postgres: Server, exchange: Exchange, rounds: int) -> No
 
 
 def _warm(database: Database) -> None:
-    """Both kinds of run find the raw rows in memory and nothing left to write."""
+    """Have the server read the raw rows into memory, and write what it has to, for both kinds
+    alike."""
     database.execute(
         "select sum(pg_column_size(payload)) from kalshi_raw.candlesticks", "checkpoint"
     )
@@ -133,11 +136,11 @@ PRICES = {
         for name in ("open", "high", "low", "close")
     },
 }
-"""The typed columns, without `_dollars`, and where their values are in a candle."""
+"""For each typed price, by its name without `_dollars`, where its value is in a candle."""
 
 
 def floor_statement(database: Database) -> str:
-    """What one would write by hand for candles of the live form: bare casts, nothing checked."""
+    """The statement that one would write by hand for candles in the live form: casts, no checks."""
     expressions = {
         "market_ticker": "raw.market_ticker",
         "interval_min": "raw.interval_min::integer",
@@ -163,7 +166,7 @@ def floor_statement(database: Database) -> str:
 
 
 def columns_of(database: Database, table: str) -> list[str]:
-    """A table's columns that can be written, in order."""
+    """The columns of a table that can be written, in their order."""
     rows = database.query(
         "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 "
         "and not attisdropped and attgenerated = '' order by attnum",
@@ -178,7 +181,7 @@ def columns_of(database: Database, table: str) -> list[str]:
 def _compare_increments(
     postgres: Server, exchange: Exchange, arguments: argparse.Namespace
 ) -> None:
-    """The same new candles on top of a small and of a big table, round after round."""
+    """Add the same new candles to a small and to a big table, round after round."""
     small = postgres.database("small")
     prepare(small, exchange)
     land_candles(small, exchange, START, START + DAY)
@@ -217,7 +220,7 @@ def _compare_increments(
     )
     for series in found.values():
         show(series, "s")
-        print(f"  whole runs: {', '.join(f'{value:.2f}' for value in wall[series.name])} s")
+        print(f"  whole builds: {', '.join(f'{value:.2f}' for value in wall[series.name])} s")
     verdict(
         f"increment of {arguments.increment:,} on {arguments.big:,} against {arguments.candles:,}",
         found["big"].median,
@@ -231,9 +234,9 @@ def _compare_increments(
 
 
 def prepare(database: Database, exchange: Exchange) -> None:
-    """Series, events and markets landed and typed, the table of candles made."""
+    """Land and type series, events and markets, and make the table of candles."""
     fetched_at = datetime.fromtimestamp(START + DAY, UTC)
-    with settled(database), hold_lock(database.warehouse(), wait=True) as connection:
+    with in_environment(database), hold_lock(database.warehouse(), wait=True) as connection:
         lander = Lander(database.warehouse())
         lander.create_tables(connection)
         land_listing(lander, exchange, fetched_at)
@@ -244,7 +247,7 @@ def land_candles(database: Database, exchange: Exchange, start: int, end: int) -
     """Land the candles of (start, end] of all markets; returns how many."""
     fetched_at = datetime.fromtimestamp(end, UTC)
     candles = 0
-    with settled(database):
+    with in_environment(database):
         lander = Lander(database.warehouse())
         for package in batched(requests_for(exchange, start, end), REQUESTS_PER_PACKAGE):
             rows = [row for request in package for row in rows_for(exchange, request, fetched_at)]
@@ -254,12 +257,13 @@ def land_candles(database: Database, exchange: Exchange, start: int, end: int) -
 
 
 def run_model(database: Database, selection: str) -> tuple[float, float]:
-    """`dbt run` in this process: seconds of the model itself, and of the whole."""
+    """Build models by `dbt run`, in this process; returns the seconds of the last one, and of
+    all."""
     gc.collect()
     started = time.monotonic()
     said = io.StringIO()
     try:
-        with settled(database), contextlib.redirect_stdout(said):
+        with in_environment(database), contextlib.redirect_stdout(said):
             run_dbt(database.warehouse(), ["run", "-s", selection])
     except KalshiEltError as error:
         words = "\n".join(said.getvalue().splitlines()[-LAST_WORDS:])

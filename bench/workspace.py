@@ -1,10 +1,10 @@
-"""What a benchmark works with and leaves nothing of: a server, databases, folders."""
+"""The server, databases and folders that a benchmark works with; nothing is left of them."""
 
 import argparse
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from bench.measure import Finished, cpu_seconds, parent, run_pipeline
+from kalshi_elt.base.environment import environment
 from kalshi_elt.warehouse.connection import Warehouse, open_warehouse
 from simulator.servers import embedded_server, postgres_15
 
 UNLIMITED = "100000"
-"""Requests a second that no exchange answers."""
+"""More requests a second than any exchange answers."""
 
 SERVER_15 = {
     "max_wal_size": "4GB",
@@ -25,12 +26,12 @@ SERVER_15 = {
     "maintenance_work_mem": "256MB",
     "jit": "off",
 }
-"""What can be set without a restart to be as the embedded server has it."""
+"""Settings of the embedded server that PostgreSQL 15 can be given without a restart."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """One warehouse, its folders, and the environment of a command that works on it."""
+    """A warehouse, its folders, and the environment for commands that work on it."""
 
     url: str
     work: Path
@@ -54,7 +55,7 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A connection of which each statement commits."""
+        """A connection on which each statement commits."""
         connection = psycopg2.connect(self.url)
         connection.autocommit = True
         try:
@@ -73,11 +74,12 @@ class Database:
             return cursor.fetchall()
 
     def number(self, sql: str, *values: object) -> float:
-        """The one number that a query gives."""
+        """The only value of a query, which is a number."""
         return float(self.query(sql, *values)[0][0])
 
     def warehouse(self) -> Warehouse:
-        """As the pipeline sees it. The folder of dlt is set by the environment: `settled`."""
+        """The warehouse as the package's code has it. To be called within `in_environment`, as
+        dlt's folder is taken from the environment."""
         return open_warehouse(self.url, Path("unused"))
 
     def server_cpu(self) -> float:
@@ -87,18 +89,19 @@ class Database:
 
 @dataclass(frozen=True)
 class Server:
-    """A database server of a benchmark's own, and a folder for all else."""
+    """A database server for one benchmark, and a folder for everything else."""
 
     url: str
     folder: Path
 
     def database(self, name: str, template: str = "template0") -> Database:
-        """A new database; an old one of that name goes. The folders stay, so dbt parses once."""
+        """Make a database; one of that name is dropped before. Its folder is kept, so that dbt,
+        which keeps what it has parsed there, parses once for all databases of that name."""
         admin = psycopg2.connect(self.url)
         admin.autocommit = True
         with admin.cursor() as cursor:
             cursor.execute(f"drop database if exists {name} with (force)")
-            # the default copies through the log, page by page
+            # by copying files: the default way writes every page to the log, too
             cursor.execute(f"create database {name} template {template} strategy file_copy")
             cursor.execute("select pg_backend_pid()")
             (backend,) = cursor.fetchone() or (0,)
@@ -109,9 +112,9 @@ class Server:
         return Database(self.url.rpartition("/")[0] + f"/{name}", work, postmaster)
 
     def rename(self, old: str, new: str) -> None:
-        """Set a database aside as a template; a new one of the old name takes its place.
+        """Rename a database, so that it can be the template of a new one with its old name.
 
-        Same name, same dbt profile: another would make dbt parse the whole project again.
+        The new one must have the old name, as with another dbt would parse the whole project again.
         """
         admin = psycopg2.connect(self.url)
         admin.autocommit = True
@@ -125,7 +128,7 @@ class Server:
 
 @contextmanager
 def server(kind: str) -> Iterator[Server]:
-    """A database server for the time of the block: `embedded`, or `15`."""
+    """A database server until the block ends. `kind` is `embedded` or `15`."""
     with tempfile.TemporaryDirectory(prefix="kalshi-bench-") as name:
         folder = Path(name)
         running = embedded_server(folder / "pg") if kind == "embedded" else postgres_15()
@@ -159,16 +162,9 @@ def _describe(url: str) -> None:
     print(f"{', '.join(found)}; {os.cpu_count()} cores, load average {load:.1f}", flush=True)
 
 
-@contextmanager
-def settled(database: Database) -> Iterator[None]:
-    """The environment of a command, for pipeline code that runs in this process."""
-    before = dict(os.environ)
-    os.environ.update(database.environment())
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def in_environment(database: Database) -> AbstractContextManager[None]:
+    """The environment that commands get, for code of the package that is called in this process."""
+    return environment(database.environment())
 
 
 def add_server_argument(parser: argparse.ArgumentParser) -> None:

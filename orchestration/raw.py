@@ -1,6 +1,5 @@
 """The raw tables as assets: their columns as dlt's source has them, filled by a load."""
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from dlt.extract import DltResource
 
 from kalshi_elt.base.problems import shown_problems
 from kalshi_elt.base.text import count
-from kalshi_elt.base.times import parse_range
+from kalshi_elt.base.times import now, parse_range
 from kalshi_elt.load.configuration import load_settings
 from kalshi_elt.load.landing.source import CANDLESTICKS, EVENTS, MARKETS, SERIES, raw_rows_source
 from kalshi_elt.load.load import load
@@ -133,7 +132,7 @@ def _load(context: dg.AssetExecutionContext, **times: str) -> LoadSummary:
     with failures_in_one_line():
         # another load that is under way is waited for: nobody would run the step again by hand
         settings = load_settings({"wait": True, **times})
-        wanted = parse_range(settings.since, settings.until, now=time.time())
+        wanted = parse_range(settings.since, settings.until, now=now())
         summary = load(settings, wanted, open_warehouse(database_url(), pgdata_dir()))
     context.log.info(str(summary))
     if summary.problems:

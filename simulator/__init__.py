@@ -3,8 +3,8 @@
     with Simulator(Exchange.demo()) as simulator:
         requests.get(f"{simulator.url}/events/KXPRESPERSON-28")
 
-The exchange is data and rules (exchange.py), its candles are made from a hash (candles.py), and
-faults can be ordered at any time (faults.py).
+The exchange is data and rules (exchange.py). Its candles are worked out from a hash when they are
+asked for (candles.py), and a test can order faults at any time (faults.py).
 """
 
 from .candles import Candle

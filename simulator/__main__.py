@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     exchange = Exchange.demo(
         seed=options.seed,
-        # a fixed one, so that who loaded from it yesterday finds the same candles today
+        # a fixed origin: whoever loaded from it yesterday finds the same candles today
         origin=SEEN_AT,
         era=options.era,
         events=options.events,

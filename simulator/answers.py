@@ -11,7 +11,7 @@ from .shapes import dumps
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back over the wire."""
+    """What is sent back for a request."""
 
     status: int
     body: bytes
@@ -20,7 +20,7 @@ class Answer:
 
 
 class ApiError(Exception):
-    """A request that cannot be served; carries the answer to give instead."""
+    """A request that can't be served. It carries the answer to give instead."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -37,8 +37,8 @@ codecs.register_error("lone_surrogate_as_escape", _as_escape)
 
 
 def json_answer(value: object, status: int = 200) -> Answer:
-    """An answer out of a JSON value."""
-    # half of a surrogate pair has no UTF-8 form: on the wire it can only be an escape
+    """An answer with a value as JSON."""
+    # half of a surrogate pair has no form in UTF-8, so it can be sent only as an escape
     return Answer(status, dumps(value).encode(errors="lone_surrogate_as_escape"))
 
 
@@ -47,7 +47,7 @@ def error_answer(status: int, code: str, message: str, details: str | None = Non
     error = {"code": code, "message": message}
     if details is not None:
         error["details"] = details
-    # Errors keep this order of keys on the wire, unlike everything else.
+    # Keys of errors are sent in this order, while those of everything else are sorted.
     text = ",".join(f"{dumps(key)}:{dumps(error[key])}" for key in error)
     return Answer(status, f'{{"error":{{{text}}}}}'.encode())
 

@@ -1,18 +1,19 @@
-"""Candles of any market and any window, made from a hash alone.
+"""Candles of any market and any window, worked out from a hash alone.
 
-Nothing is stored and no earlier candle has to be made first: an hour depends on its number and the
-market's profile only. Hours and spans are counted from the exchange's origin, so what happened so
-many hours ago is the same on every date and at every hour of the day. Three things hold it
-together without history:
+Nothing is stored, and no earlier candle has to be made first: what happens in an hour depends on
+the hour's number and the market's profile alone. Hours and spans are counted from the exchange's
+origin, so what happened a number of hours ago is the same on every date and at every time of day.
+Candles fit together, though none knows the ones before it, because of three rules:
 
-* the book at a full hour is a function of that hour, and the last candle before it ends there,
-  unless the market closes before that candle: a close cuts the story off and changes none of it;
-* trades are drawn for spans (hours, or a week on quiet markets) with at least one trade in each, so
-  the last traded minute is never further away than two spans;
-* the contracts traded up to the end of a span are a function of the span's number.
+* The book at a full hour is a function of that hour, and the last candle before it ends with that
+  book. When the market closes before that candle, it is just left out: a close changes nothing of
+  what happens before it.
+* Trades are drawn for spans of time (hours, or a week on quiet markets), with at least one trade in
+  each, so the last traded minute is never further away than two spans.
+* The contracts traded up to the end of a span are a function of the span's number.
 
-Shape and sparseness follow docs/kalshi_api.md, 2.9. Prices are 1/10,000 dollars, counts 1/100
-contracts, times Unix seconds; a candle's minute is named by its end.
+Which minutes have candles, and what is in them, follows docs/kalshi_api.md, 2.9. Prices are
+1/10,000 dollars, counts 1/100 contracts, times Unix seconds.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _KEPT_MIDDLES = 4_096
 
 
 class Candle(NamedTuple):
-    """One period of one market. A price that did not exist is None."""
+    """One period of one market. Prices of trades are None when there was no trade."""
 
     end_ts: int
     bid_open: int
@@ -63,8 +64,9 @@ class Candle(NamedTuple):
 class Pace:
     """How much happens on a market.
 
-    awake: share of hours with random book movement; active: share of their minutes with a candle
-    (both of 256); span: minutes in which at least one trade happens; trades: of them, on average.
+    awake: in how many of 256 hours the book moves at random; active: how many of 256 minutes of
+    such an hour have a candle; span: minutes within which there is at least one trade; trades: how
+    many there are in a span on average.
     """
 
     awake: int
@@ -93,16 +95,16 @@ class Profile:
     pace: Pace
     structure: str
     level: int
-    """Price around which it moves."""
+    """The price around which the market moves."""
     swing: int
-    """Largest slow movement to either side."""
+    """How far it moves to either side, slowly, at most."""
     spread: int
-    """Half of the spread before it is put on the grid."""
+    """Half of the difference between bid and ask, before they are put on the grid."""
     contracts_at_origin: int | None
-    """Traded before the origin where that is known; else they are counted from the opening."""
+    """Contracts traded before the origin; None when they are counted from the market's opening."""
     contracts_per_span: int
     held: int
-    """Open interest as a share of the contracts traded, of 256."""
+    """Open interest, in 256ths of the contracts traded."""
 
 
 class Trade(NamedTuple):
@@ -121,7 +123,7 @@ class Trade(NamedTuple):
 
 
 def digest(*parts: object) -> int:
-    """64 bits that depend on nothing but the parts."""
+    """A number of 64 bits that depends on the parts alone."""
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
@@ -188,26 +190,28 @@ class CandleSource:
 
     def open_interest(self, traded: int) -> int:
         """Contracts held when so many have been traded."""
-        # what is counted back from the origin may have begun below nothing
+        # a volume that is counted back from the origin may be below 0 soon after the opening
         return max(traded, 0) * self.profile.held // 256
 
     def _noise(self, grain: int, number: int) -> int:
         """A number from -1024 to 1023."""
-        # Multiply and shift (splitmix64): a hash object for each of these would take most time.
+        # By multiplying and shifting (splitmix64): making a hash object for each number would take
+        # most of the time.
         mixed = (self._salt + number * 0x9E3779B97F4A7C15 + grain * 0x632BE59BD9B4E019) & _64_BITS
         mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
         mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _64_BITS
         return (mixed >> 40) % 2048 - 1024
 
     def _knot(self, grain: int, number: int) -> int:
-        """The same, remembered because many hours share it."""
+        """The same number, remembered, as many hours share it."""
         value = self._knots.get((grain, number))
         if value is None:
             value = self._knots[grain, number] = self._noise(grain, number)
         return value
 
     def _wave(self, grain: int, at: int) -> int:
-        """Noise with one value every `grain` hours from the origin, straight lines between."""
+        """Noise that has a value every `grain` hours, counted from the origin, and runs in straight
+        lines between them."""
         number, rest = divmod(at, grain)
         left, right = self._knot(grain, number), self._knot(grain, number + 1)
         return left + (right - left) * rest // grain
@@ -242,7 +246,7 @@ class CandleSource:
         return self._grid.bid(middle - spread), self._grid.ask(middle + spread)
 
     def _span_of(self, minute: int) -> int:
-        """The number of the span that a minute lies in; negative before the origin."""
+        """The number of the span that a minute is in, which is negative before the origin."""
         return (minute - self.profile.origin_minute) // self.profile.pace.span
 
     def _span(self, number: int) -> list[_Deal]:
@@ -258,7 +262,7 @@ class CandleSource:
         if number < self._first_span or not average:
             return []
         start = profile.origin_minute + number * span
-        # the first one begins with the market, and has its trades in what is left of it
+        # a market's first span begins when the market opens, and its trades are in the rest of it
         begin = max(start, profile.open_minute)
         length = start + span - begin
         noise = shake_128(profile.key + b"s%d" % number).digest(1 + 8 * 2 * average)
@@ -289,7 +293,7 @@ class CandleSource:
         return spans * size + more_or_less if spans > 0 else 0
 
     def _trade(self, deal: _Deal) -> Trade:
-        """The prices of a traded minute: on both sides of the book that it has."""
+        """The prices of a minute with trades, which are at the bid or the ask of that minute."""
         minute, draw, volume, total = deal
         hour, rest = divmod(minute, 60)
         left, right = self._middle(hour), self._middle(hour + 1)
@@ -400,8 +404,8 @@ class CandleSource:
         return _Steps(minutes, middles, trades, is_cut)
 
     def _end_of(self, hour: int, steps: _Steps) -> tuple[int, int]:
-        """Bid and ask after the last candle of an hour: the book of the next hour, if the close
-        has left that candle."""
+        """Bid and ask after the last candle of an hour: those with which the next hour begins,
+        unless the market closed before that candle."""
         return self._quotes(steps.middles[-1]) if steps.is_cut else self._edge(hour + 1)
 
     def _moved(self, hour: int, noise: bytes, traded: Iterable[int]) -> list[int]:
@@ -423,7 +427,7 @@ class CandleSource:
                 moved.add(minute)
         return sorted(moved)
 
-    # Longer periods, without making their candles first
+    # Longer periods, without making their one-minute candles first
 
     def period(self, start: int, end: int) -> Candle | None:
         """The candle of a period of whole hours; the same as the roll-up of its minutes."""
@@ -470,7 +474,7 @@ class CandleSource:
 
 
 class _Deal(NamedTuple):
-    """A traded minute whose prices are not worked out yet."""
+    """A minute with trades whose prices are not worked out yet."""
 
     minute: int
     draw: bytes
@@ -485,7 +489,7 @@ class _Steps(NamedTuple):
     middles: list[int]
     trades: dict[int, Trade]
     is_cut: bool
-    """Whether the market closes before the last of them."""
+    """Whether the market closed before the hour's last candle."""
 
 
 _STANDSTILL = _Steps([], [], {}, False)
@@ -515,7 +519,7 @@ def _mean(paid: Sequence[tuple[int, int]]) -> int:
 
 
 def roll_up(candles: Sequence[Candle], end_ts: int) -> Candle:
-    """One longer candle out of the one-minute candles of its period."""
+    """A longer candle, made from the one-minute candles of its period."""
     first, last = candles[0], candles[-1]
     traded = [candle for candle in candles if candle.volume]
     price = _NO_TRADE
@@ -592,7 +596,7 @@ def _is_summer(day: date) -> bool:
 
 
 def _new_york() -> ZoneInfo | None:
-    # A bare container may come without a time zone database.
+    # A small container image may have no database of time zones.
     try:
         return ZoneInfo("America/New_York")
     except ZoneInfoNotFoundError:

@@ -40,7 +40,8 @@ def main() -> int:
     try:
         if not is_new:
             _upgrade(environment)
-        # of one origin: a second demo goes on in its warehouse where the first one ended
+        # with a fixed origin, so that a second demo in the same folder finds the same candles, and
+        # goes on where the first one ended
         with Simulator(Exchange.demo(origin=SEEN_AT)) as simulator:
             environment["KALSHI_API_URL"] = simulator.url
             print(f"a simulated Kalshi answers at {simulator.url}", flush=True)

@@ -1,4 +1,4 @@
-"""The exchange itself: what exists, what is true now, and how a test changes it. No HTTP."""
+"""The exchange itself, without HTTP: what is on it, what is true now, and how a test changes it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Self
 from . import seed_event
 from .candles import (
     HOUR,
+    MINUTE,
     PACES,
     Candle,
     CandleSource,
@@ -27,7 +28,7 @@ from .model import DAY, SECOND, Era, Event, Market, Quote, Series
 from .prices import ONE_DOLLAR
 
 Key = tuple[int, str]
-"""What lists are ordered by: a time in microseconds and a ticker."""
+"""The key by which lists are ordered: a time in microseconds, and a ticker."""
 
 _KEPT_SOURCES = 2_048
 _ARCHIVED_AFTER = 60 * DAY
@@ -35,16 +36,17 @@ _PACE_OF_10 = ("lively", *["steady"] * 2, *["quiet"] * 6, "dead")
 
 
 class Exchange:
-    """Series, events and markets with a clock.
+    """Series, events and markets, with a clock.
 
-    clock gives Unix seconds and may be replaced at any time; era is the shape of all answers that
-    do not carry one of their own; seed decides the candles. Each method that changes something
-    does so at once for all requests; hold `lock` to change several things together.
+    `clock` gives Unix seconds and may be replaced at any time. `era` is the form of all answers
+    about events that do not have one of their own. `seed` decides the candles. A method that
+    changes something does so at once for all requests; hold `lock` to change several things
+    together.
 
-    All that is drawn is drawn by how long before or after `origin` it lies, so that an exchange is
-    the same whenever it is made. The origin never moves: an answer stays what it was while time
-    passes. Without one (Unix seconds) it is the hour in which the exchange was made; whoever wants
-    two exchanges, one after the other, to tell the same story gives both the same.
+    Every random draw depends on how long before or after `origin` (Unix seconds) it is, so an
+    exchange is the same whenever it is made. The origin never moves, so what was answered stays
+    true while time passes. By default it is the hour in which the exchange was made. Two exchanges,
+    made at different times, have the same candles when they are given the same origin.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class Exchange:
         self._archived: set[str] = set()
         self._overlapping: set[str] = set()
         self._corrections: dict[str, dict[int, Candle]] = {}
+        self._pauses: dict[str, list[tuple[int, int]]] = {}
+        """Unix seconds of the last minute before a market closed, and of when it opened again."""
         self._sources: OrderedDict[str, CandleSource] = OrderedDict()
         for event in events:
             self._put_event(event)
@@ -95,10 +99,10 @@ class Exchange:
         events: int = 3,
         markets_per_event: int = 4,
     ) -> Self:
-        """The seed event and a few generated ones.
+        """An exchange with the seed event and a few generated ones.
 
-        The seed event and its markets come as they were in January 2026 unless seed_era says
-        otherwise; their candles follow `era` like all others.
+        The seed event and its markets are sent in the form of January 2026, unless `seed_era` says
+        otherwise; their candles have the form of `era`, as all others have.
         """
         made = catalogue(events, markets_per_event, seed, int(clock()))
         event = replace(seed_event.EVENT, era=seed_era)
@@ -124,11 +128,11 @@ class Exchange:
         clock: Callable[[], float] = time.time,
         era: Era = "live",
     ) -> Self:
-        """An exchange of any size; the same arguments in the same hour give the same exchange,
-        in another hour one whose times and the dates in its texts are moved.
+        """An exchange of any size. The same arguments make the same exchange; made in another hour,
+        its times, and the dates in its texts, are later or earlier by as much.
 
-        multivariate: number of combination markets besides (a tenth of the events when None);
-        pace: one of candles.PACES for all markets instead of a mixture.
+        multivariate: how many combinations of markets there are besides; a tenth of the events
+        when None. pace: one of candles.PACES for all markets, instead of a mixture.
         """
         made = catalogue(
             events, markets_per_event, seed, int(clock()), multivariate=multivariate, pace=pace
@@ -163,7 +167,7 @@ class Exchange:
         return event.era if event is not None and event.era is not None else self.era
 
     def quote(self, market: Market) -> Quote:
-        """Prices and volumes of a market after the last minute that is over."""
+        """Prices and volumes of a market at the end of the last minute that is over."""
         now = self.now
         quote = market.quote if market.quote is not None else self._quote(market, now)
         if market.closes <= now:
@@ -216,7 +220,7 @@ class Exchange:
 
     def latest_candle(self, ticker: str, period: int, before: int) -> Candle | None:
         """The newest candle with end_ts < before."""
-        minute = self._source(self.markets[ticker]).latest(min(before - 1, self.now // SECOND))
+        minute = self._latest_minute(ticker, min(before - 1, self.now // SECOND))
         corrected = [end for end in self._corrections.get(ticker, ()) if end < before]
         newest = max([*corrected, *([minute.end_ts] if minute else [])], default=None)
         if newest is None:
@@ -229,14 +233,24 @@ class Exchange:
                 return found[-1]
         return None
 
+    def _latest_minute(self, ticker: str, last: int) -> Candle | None:
+        source = self._source(self.markets[ticker])
+        found = source.latest(last)
+        for closed, reopened in reversed(self._pauses.get(ticker, [])):
+            if found is not None and closed < found.end_ts <= reopened:
+                found = source.latest(closed)
+        return found
+
     def _period(self, ticker: str, start: int, end: int) -> Candle | None:
-        if not self._corrections.get(ticker):
+        if not self._corrections.get(ticker) and not self._pauses.get(ticker):
             return self._source(self.markets[ticker]).period(start, end)
         minutes = self._minutes(ticker, start + 1, end)
         return roll_up(minutes, end) if minutes else None
 
     def _minutes(self, ticker: str, first: int, last: int) -> list[Candle]:
         candles = self._source(self.markets[ticker]).minutes(first, last)
+        for closed, reopened in self._pauses.get(ticker, ()):
+            candles = [candle for candle in candles if not closed < candle.end_ts <= reopened]
         corrections = self._corrections.get(ticker)
         if not corrections:
             return candles
@@ -257,18 +271,18 @@ class Exchange:
     # What a test changes
 
     def add_series(self, series: Series) -> None:
-        """Put a new series up, or replace one."""
+        """Add a series, or replace the one of that ticker."""
         with self.lock:
             self.series[series.ticker] = series
 
     def add_event(self, event: Event) -> None:
-        """Put a new event up."""
+        """Add an event."""
         with self.lock:
             self._put_event(event)
             self._sort()
 
     def add_market(self, market: Market) -> None:
-        """Put a new market into an event, which may be running (docs/kalshi_api.md, 5.8)."""
+        """Add a market to an event, which may have open ones already (docs/kalshi_api.md, 5.8)."""
         with self.lock:
             if market.event_ticker not in self.events:
                 raise KeyError(market.event_ticker)
@@ -288,7 +302,7 @@ class Exchange:
             return after
 
     def remove_market(self, ticker: str) -> None:
-        """Let a market vanish altogether, as provisional ones do (docs/kalshi_api.md, 5.9)."""
+        """Remove a market from both tiers, as provisional ones are (docs/kalshi_api.md, 5.9)."""
         with self.lock:
             market = self.markets.pop(ticker)
             self.markets_of[market.event_ticker].remove(ticker)
@@ -296,6 +310,7 @@ class Exchange:
             self._archived.discard(ticker)
             self._overlapping.discard(ticker)
             self._corrections.pop(ticker, None)
+            self._pauses.pop(ticker, None)
             self._sources.pop(ticker, None)
 
     def archive(self, ticker: str, *, keep_live: bool = False) -> None:
@@ -340,8 +355,12 @@ class Exchange:
 
     def reopen(self, ticker: str, closes: float | None = None) -> Market:
         """Move a closed market back to active (docs/kalshi_api.md, 4): closes at `closes` (Unix
-        seconds)."""
+        seconds). Nothing happened in between, so there are no candles of that time."""
         now = self.now
+        # the minute of the close had begun
+        closed = self.markets[ticker].closes // SECOND // MINUTE * MINUTE + MINUTE
+        if closed < now // SECOND:
+            self._pauses.setdefault(ticker, []).append((closed, now // SECOND))
         until = now + 30 * DAY if closes is None else int(closes * SECOND)
         return self.change_market(
             ticker,
@@ -359,7 +378,7 @@ class Exchange:
         return self.change_market(ticker, held_status=status, updated=self.now)
 
     def correct_candle(self, ticker: str, end_ts: int, **changes: Any) -> Candle:
-        """Change fields of a one-minute candle; longer ones that hold it change with it.
+        """Change fields of a one-minute candle, and with it the longer ones whose period has it.
 
         The `previous` of later candles stays as it was.
         """
@@ -401,7 +420,8 @@ class Exchange:
 
 
 def _profile(market: Market, seed: int, origin_minute: int) -> Profile:
-    """What the candles of a market depend on; drawn from its name where it does not say."""
+    """What the candles of a market depend on. What the market does not say is drawn from its
+    name."""
     draw = digest(seed, market.draw_key)
     pace = PACES[market.pace or _PACE_OF_10[draw % 10]]
     level = market.level if market.level is not None else 200 + (draw >> 8) % 9_600
@@ -409,7 +429,8 @@ def _profile(market: Market, seed: int, origin_minute: int) -> Profile:
     held = 60 + (draw >> 32) % 120
     known: int | None = None
     if market.quote is not None and market.quote.volume:
-        # The known volume was reached about nine months after the market opened, as with the seed.
+        # The known volume is taken for that of the 262 days, about nine months, for which the seed
+        # event's markets had been open when it was seen.
         known = market.quote.volume
         volume = max(market.quote.volume * pace.span // (262 * 1_440), 4_000)
         held = market.quote.open_interest * 256 // market.quote.volume

@@ -1,4 +1,4 @@
-"""Faults on demand: which request fails, and how. The server acts them out."""
+"""Faults on demand: which requests fail, and how. The server does what they say."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ duplicate_rows: a list page that begins with the last `rows` rows of the page be
 
 @dataclass(slots=True)
 class Fault:
-    """One rule: which requests it meets, how often it strikes, and what it does.
+    """One rule: which requests match it, how often it strikes one of them, and what it does then.
 
-    path is a prefix of the path after /trade-api/v2, query a part of the raw query string. The
-    first `after` requests that match are spared; then the rule strikes with `probability`, or
-    every `every`-th time, and at most `count` times (None: for ever).
+    A request matches when its path, after /trade-api/v2, begins with `path`, and its raw query has
+    `query` in it. The first `after` of them are spared. Of the others the rule strikes every
+    `every`-th one, with `probability`, and `count` of them in all (None: without end).
     """
 
     kind: Kind
@@ -56,12 +56,12 @@ class Fault:
     as_string: bool = False
     rows: int = 1
     matched: int = field(default=0, init=False)
-    """Requests that the rule applied to so far."""
+    """How many requests matched so far."""
     hits: int = field(default=0, init=False)
-    """Times it struck."""
+    """How many of them it struck."""
 
     def strikes(self, path: str, query: str, rng: Random) -> bool:
-        """Whether it strikes this request; counts it."""
+        """Whether it strikes this request, which is counted."""
         if not path.startswith(self.path) or self.query not in query:
             return False
         self.matched += 1
@@ -74,7 +74,8 @@ class Fault:
         return True
 
     def instead(self, path: str, cursor: str) -> Answer | None:
-        """The answer given in place of the true one, if this kind has one."""
+        """The answer that is given in place of the true one; None for kinds of faults without
+        one."""
         match self.kind:
             case "rate_limited":
                 return too_many_requests(as_string=self.as_string, retry_after=self.retry_after)

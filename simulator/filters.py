@@ -21,9 +21,9 @@ STATUSES: dict[str, frozenset[str]] = {
     "closed": frozenset({"closed", "determined", "disputed", "amended"}),
     "settled": frozenset({"finalized"}),
 }
-"""Status filter to the statuses it finds (docs/kalshi_api.md, 4)."""
+"""The statuses that each status filter finds (docs/kalshi_api.md, 4)."""
 
-# Family of time bounds to the status filters it may come with.
+# For each time by which markets can be filtered, the status filters that it may be combined with.
 _FAMILIES: dict[str, frozenset[str]] = {
     "created": frozenset({"", "unopened", "open"}),
     "close": frozenset({"", "closed"}),
@@ -60,14 +60,15 @@ def flag(query: Query, name: str) -> bool:
 
 
 def names(query: Query, name: str) -> list[str]:
-    """A comma list."""
+    """The items of a list with commas."""
     return [item for item in query.get(name, "").split(",") if item]
 
 
 def page_request(
     query: Query, default: int, highest: int, lowest: int = 0, overlap: int = 0
 ) -> PageRequest:
-    """Limit and cursor; 0 stands for the default where it is allowed."""
+    """The page that `limit` and `cursor` ask for. A limit of 0, where it is allowed, is the
+    default."""
     limit = integer(query, "limit", default)
     if limit is None or not lowest <= limit <= highest:
         raise bad_request()
@@ -85,7 +86,8 @@ def market_status(query: Query) -> str:
 
 
 def event_status(query: Query) -> str:
-    """The status filter of /events, which knows no paused and says nothing about a bad one."""
+    """The status filter of /events, which has no `paused`, and does not say what is wrong with a
+    bad one."""
     status = query.get("status", "")
     if status and (status not in STATUSES or status == "paused"):
         raise bad_request()
@@ -190,7 +192,7 @@ def historical_test(exchange: Exchange, query: Query) -> MarketTest:
 
 
 def market_keys(exchange: Exchange, query: Query) -> Sequence[Key]:
-    """The keys among which the rows of a market list are; few where a filter names them."""
+    """The keys of the markets that may be in a list: all, or those that a filter names."""
     wanted: list[str] | None = None
     if tickers := names(query, "tickers"):
         wanted = [ticker for ticker in set(tickers) if ticker in exchange.markets]
@@ -233,7 +235,8 @@ def event_test(exchange: Exchange, query: Query) -> Callable[[str], bool]:
 
 
 def event_keys(exchange: Exchange, query: Query) -> Sequence[Key]:
-    """The keys among which the rows of /events are; never a multivariate event."""
+    """The keys of the events that may be in /events: all, or those that a filter names, without
+    multivariate ones."""
     wanted: list[str] | None = None
     if tickers := names(query, "tickers"):
         wanted = [ticker for ticker in set(tickers) if ticker in exchange.events]

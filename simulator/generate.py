@@ -1,6 +1,6 @@
-"""Invented series, events and markets in any number, the same for the same arguments and hour.
+"""Invented series, events and markets in any number. The same arguments make the same ones.
 
-At another hour their times, and the dates in their texts and tickers, are moved by as much.
+Made in another hour, their times, and the dates in their texts and tickers, differ by as much.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ EVENTS_PER_SERIES = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """How the series, events and markets of one sort read.
+    """The texts and the form of a sort of series, with its events and markets.
 
-    The texts may hold {name} (who or what), {strike} (the number) and {date}.
+    In the texts {name} stands for who or what, {strike} for the number, and {date}.
     """
 
     ticker: str
@@ -116,7 +116,7 @@ _PHASES = (
     "open", "open", "determined", "open", "open", "settled", "open", "open",
     "archived", "open", "open", "open",
 )  # fmt: skip
-"""What becomes of each event in turn, so that small exchanges too have some of everything."""
+"""The state of each event in turn, so that a small exchange, too, has events in every state."""
 
 _SOURCE = Source("the Source Agency", "https://www.example.org/releases")
 _LONG_RULES = (
@@ -156,7 +156,7 @@ def catalogue(
     multivariate: int | None = None,
     pace: str | None = None,
 ) -> Catalogue:
-    """As many events with as many markets each; now in Unix seconds."""
+    """So many events, with so many markets each. `now` is in Unix seconds."""
     rng = Random(seed)
     hour = now * SECOND // HOUR * HOUR
     made = Catalogue()
@@ -321,7 +321,7 @@ def _outcome(
 
 @dataclass(frozen=True, slots=True)
 class _Strike:
-    """What tells one market of an event from the next."""
+    """What distinguishes one market of an event from the others."""
 
     suffix: str
     name: str
@@ -370,12 +370,12 @@ _MVE_SERIES = "KXMVESIMMULTIGAME"
 
 _NOTHING = Quote(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _MVE_QUOTES = (_NOTHING, replace(_NOTHING, yes_ask=ONE_DOLLAR), None)
-"""The two forms of an empty book that combinations come in (docs/kalshi_api.md, 5.4), and a quoted
-one."""
+"""Quotes of combinations: the two forms in which Kalshi sends an empty book (docs/kalshi_api.md,
+5.4), and None for one that follows the candles."""
 
 
 def _add_multivariate(made: Catalogue, number: int, hour: int, rng: Random) -> None:
-    """Combinations of generated markets, an event of its own for each (docs/kalshi_api.md,
+    """Add combinations of generated markets, each with an event of its own (docs/kalshi_api.md,
     5.11)."""
     if not number:
         return

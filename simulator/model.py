@@ -13,11 +13,12 @@ from typing import Literal
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 ZERO_TIME = -62_135_596_800 * SECOND
-"""0001-01-01T00:00:00Z, what Kalshi sends where it never stored a time (docs/kalshi_api.md,
+"""0001-01-01T00:00:00Z, which Kalshi sends for a time that it never stored (docs/kalshi_api.md,
 5.1)."""
 
 Era = Literal["live", "legacy"]
-"""live: strings in dollars and contracts alone; legacy: integer cents and counts beside them."""
+"""live: prices and counts are strings in dollars and contracts alone; legacy: there are integers in
+cents and whole contracts beside them."""
 
 Json = Mapping[str, object]
 
@@ -90,7 +91,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The figures of a market that move by trading."""
+    """The figures of a market that change by trading."""
 
     yes_bid: int
     yes_ask: int
@@ -159,7 +160,7 @@ class Market:
 
     @property
     def draw_key(self) -> str:
-        """What its random draws depend on: the same on every date."""
+        """The name on which its random draws depend, which is the same on every date."""
         return self.drawn_as or self.ticker
 
     @property

@@ -1,4 +1,5 @@
-"""Pages of a list by keyset, as behind Kalshi's opaque cursors (docs/kalshi_api.md, 5.6)."""
+"""Pages of a list, each found by the key that the page before ended with, as behind Kalshi's opaque
+cursors (docs/kalshi_api.md, 5.6)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from .exchange import Key
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page: what follows `after` (None: the first), with `overlap` rows before it again."""
+    """Which page of a list: the rows that follow the key `after`, the first ones if that is None,
+    with the last `overlap` rows of the page before once more."""
 
     limit: int
     after: Key | None = None
@@ -23,14 +25,15 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Tickers, and the cursor of the next page or ""."""
+    """The tickers of a page, and the cursor of the next one, which is empty on the last page."""
 
     tickers: list[str]
     cursor: str
 
 
 def take_page(keys: Sequence[Key], request: PageRequest, accept: Callable[[str], bool]) -> Page:
-    """The page out of ascending keys; lists run from the greatest key down."""
+    """The page, from keys in ascending order. Lists run the other way, from the greatest key
+    down."""
     at = len(keys) if request.after is None else bisect_left(keys, request.after)
     at = _step_back(keys, at, request.overlap, accept)
     tickers: list[str] = []

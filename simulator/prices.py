@@ -13,14 +13,14 @@ ONE_DOLLAR = 10_000
 """The highest price of a contract, and the ask of an empty book."""
 
 _MARGIN = 2_000
-"""How far a price may lie outside [0, 1] dollars before it is put on the grid."""
+"""How far outside of 0 to 1 dollars a price may be that is to be put on the grid."""
 
 Range = tuple[int, int, int]
 """(start, end, step) in 1/10,000 dollars."""
 
 
 def _edges(edge: int, centre: int, width: int = 1_000) -> tuple[Range, ...]:
-    """A grid with one step near 0 and 1 and another one between."""
+    """Price ranges with the step `edge` near 0 and 1 dollars, and the step `centre` between."""
     return (
         (0, width, edge),
         (width, ONE_DOLLAR - width, centre),
@@ -35,7 +35,7 @@ PRICE_STRUCTURES: dict[str, tuple[Range, ...]] = {
     "center_half_edge_deci_cent": _edges(10, 50),
     "center_deci_edge_centi_cent": _edges(1, 10, width=100),
 }
-"""Those of the price_level_structure values that the simulator uses, with their ranges."""
+"""The values of price_level_structure that the simulator uses, with their price ranges."""
 
 DOLLARS: tuple[str, ...] = tuple(f"{p // ONE_DOLLAR}.{p % ONE_DOLLAR:04d}" for p in range(10_001))
 """Wire spelling of every price: DOLLARS[600] == "0.0600"."""

@@ -1,4 +1,4 @@
-"""The endpoints: a path and a query in, an answer out. No sockets here."""
+"""The endpoints: from a path and a query to an answer, without any sockets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ Handler = Callable[..., Answer]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What candles are asked for: period in minutes, bounds in Unix seconds, both inclusive."""
+    """Which candles are asked for: those of `period` minutes that end from `start` to `end`, both
+    included, in Unix seconds."""
 
     period: int
     start: int
@@ -54,12 +55,12 @@ class Window:
 
     @property
     def periods(self) -> float:
-        """How many candles such a window may hold, as the caps count them."""
+        """How many candles the window may have, as Kalshi counts them for its caps."""
         return (self.end - self.start) / (self.period * 60)
 
 
 class Api:
-    """Answers requests out of an exchange."""
+    """Answers requests from what is on an exchange."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -133,7 +134,7 @@ class Api:
         nested = flag(query, "with_nested_markets")
         event = self._event_object(ticker, nested)
         if "last_updated_ts" in event:
-            # Kalshi forgets the time in this endpoint alone (docs/kalshi_api.md, 5.2).
+            # This endpoint alone sends the zero time instead (docs/kalshi_api.md, 5.2).
             event["last_updated_ts"] = shapes.rfc3339(ZERO_TIME)
         markets = [] if nested else self._nested(self.exchange.events[ticker])
         return json_answer({"event": event, "markets": markets})
@@ -311,7 +312,7 @@ class Api:
 
 
 def _match(pattern: str, parts: list[str]) -> list[str] | None:
-    """The values of a pattern's stars, or None when the path is another."""
+    """What stands for the stars of a pattern in a path; None when the path does not match it."""
     wanted = pattern.split("/")
     if len(wanted) != len(parts):
         return None

@@ -1,4 +1,4 @@
-"""The HTTP side: sockets, threads, the log of requests, and acting out faults."""
+"""The HTTP side: sockets, threads, the log of requests, and faults carried out."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ class RequestLog:
         return self._requests[index]
 
     def all(self, path: str = "") -> list[Request]:
-        """A copy; path keeps only the requests whose path begins with it."""
+        """A copy of the requests whose path begins with `path`."""
         with self._lock:
             return [request for request in self._requests if request.path.startswith(path)]
 
     def clear(self) -> None:
-        """Forget them."""
+        """Forget all requests so far."""
         with self._lock:
             self._requests.clear()
 
     def add(self, request: Request) -> None:
-        """Note one."""
+        """Note a request."""
         with self._lock:
             self._requests.append(request)
 
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(unknown_path())
 
     def _serve(self, raw_query: str) -> None:
-        """Answer a request to the API, or let its fault have its way."""
+        """Answer a request to the API, or carry out the fault that strikes it."""
         simulator = self.server.simulator
         if simulator.bucket is not None and not simulator.bucket.take():
             self._send(too_many_requests())
@@ -138,7 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.simulator.requests.add(request)
 
     def _send(self, answer: Answer, sent: bytes | None = None) -> None:
-        """Send an answer in one piece; `sent` is a shorter body under the full length."""
+        """Send an answer in one piece. With `sent` that is the body, though the head announces the
+        length of the answer's own."""
         self._note(answer.status)
         lines = [
             f"{self.protocol_version} {answer.status} {HTTPStatus(answer.status).phrase}",
@@ -149,12 +150,13 @@ class _Handler(BaseHTTPRequestHandler):
             *(["Connection: close"] if self.close_connection else []),
         ]
         head = "\r\n".join(lines) + "\r\n\r\n"
-        # One write: head and body apart would wait for each other (Nagle, delayed ACK).
+        # In one write: a body that is written after the head waits until the client has confirmed
+        # the head, which it puts off (Nagle's algorithm and delayed ACK).
         self.wfile.write(head.encode("latin-1") + (answer.body if sent is None else sent))
 
     def _reset(self) -> None:
         self._note(NO_STATUS)
-        # Closing with a linger of zero seconds sends RST instead of FIN.
+        # To close a socket with a linger of zero seconds sends RST instead of FIN: a reset.
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.close_connection = True
@@ -185,30 +187,32 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def drop(self, request: socket.socket) -> None:
-        """Close a connection at once, without the polite end."""
+        """Close a connection at once, so that it is reset."""
         with self._lock:
             self._open.discard(request)
         request.close()
 
     def drop_all(self) -> None:
-        """Wake the threads that wait for another request on a kept connection."""
+        """Shut all open connections down, which wakes the threads that wait for requests on
+        them."""
         with self._lock:
             waiting = list(self._open)
         for request in waiting:
             try:
                 request.shutdown(socket.SHUT_RDWR)
             except OSError:
-                continue  # the client was quicker
+                continue  # the client has closed it meanwhile
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that go away are part of the game."""
+        """Say nothing: tests let clients go away, and that is no error here."""
 
 
 class Simulator:
     """The exchange behind HTTP on 127.0.0.1.
 
-    rate_limit: requests a second before 429, off when None; burst: how many may come at once
-    (twice the rate when None). Use it as a context manager, or start() and stop().
+    rate_limit: requests a second, beyond which the answer is 429; no limit when None. burst: how
+    many may come at once; twice the rate when None. Use it as a context manager, or by start() and
+    stop().
     """
 
     def __init__(
@@ -245,7 +249,8 @@ class Simulator:
             raise RuntimeError("the simulator runs already")
         self.stopping.clear()
         self._server = _Server(("127.0.0.1", self._port), self)
-        # A short poll, so that stopping does not take half a second.
+        # It looks every 0.02 s whether to stop; by default every half second, which tests would
+        # wait.
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="simulator")
         self._thread.start()
 

@@ -1,4 +1,5 @@
-"""Postgres servers for a test's or a benchmark's time: the embedded one, and PostgreSQL 15."""
+"""Postgres servers that tests and benchmarks start for themselves: the embedded one, and version
+15."""
 
 import os
 import pwd
@@ -19,7 +20,7 @@ POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 
 
 def run_statements(url: str, *statements: str) -> None:
-    """One after the other, each committed by itself."""
+    """Run one statement after the other, each committed by itself."""
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -29,7 +30,10 @@ def run_statements(url: str, *statements: str) -> None:
 
 @contextmanager
 def embedded_server(folder: Path) -> Iterator[str]:
-    """The embedded server under `folder`, not made to survive a crash; yields its URL."""
+    """An embedded server in `folder` until the block ends; gives its URL.
+
+    It does not wait for the disk (fsync), so its data would not survive a crash of the machine.
+    """
     server = EmbeddedServer(folder)
     try:
         url = server.start()
@@ -41,7 +45,8 @@ def embedded_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def postgres_15() -> Iterator[str]:
-    """A PostgreSQL 15 of its own, on TCP and on a socket in its folder; yields its TCP URL."""
+    """A PostgreSQL 15 until the block ends, on TCP and on a socket in its folder; gives its URL on
+    TCP."""
     folder = Path(tempfile.mkdtemp(prefix="kalshi-pg15-"))
     account: dict[str, Any] = {}
     if os.geteuid() == 0:

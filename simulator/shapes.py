@@ -1,8 +1,8 @@
-"""How series, events, markets and candles are written on the wire, in each era and tier.
+"""How series, events, markets and candles are written in answers, in each era and tier.
 
-live: fixed-point strings only (docs/kalshi_api.md, 2.1, 2.4, 2.9); legacy: January 2026, integers
-cut from the dollars beside the strings (3.2, 3.3); historical: candles with string fields without
-suffix (2.12).
+live: fixed-point strings alone (docs/kalshi_api.md, 2.1, 2.4, 2.9); legacy, as in January 2026:
+strings, and beside them integers cut from the dollars (3.2, 3.3); historical: candles whose fields
+are strings and have no suffix (2.12).
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def event_object(event: Event, era: Era) -> dict[str, object]:
 def market_object(
     market: Market, quote: Quote, status: str, era: Era, *, listed: bool = False
 ) -> dict[str, object]:
-    """A market (docs/kalshi_api.md, 2.4); listed: in an answer of /markets, which knows one key
-    more."""
+    """A market (docs/kalshi_api.md, 2.4). `listed` means in an answer of /markets, where it has one
+    key more."""
     found: dict[str, object] = {
         "can_close_early": market.can_close_early,
         "close_time": rfc3339(market.closes),
@@ -179,7 +179,7 @@ def _prices(market: Market, quote: Quote) -> dict[str, object]:
 
 
 def _optional(market: Market, listed: bool) -> dict[str, object]:
-    """Keys that are missing where there is nothing to say (docs/kalshi_api.md, 5.4)."""
+    """The keys that are left out when they have no value (docs/kalshi_api.md, 5.4)."""
     found: dict[str, object] = {
         "cap_strike": market.cap_strike,
         "custom_strike": market.custom_strike,
@@ -223,7 +223,7 @@ def _add_legacy(found: dict[str, object], market: Market, quote: Quote) -> None:
     found["tick_size"] = 1
 
 
-# Candles: written straight to text, for a benchmark asks for millions of them
+# Candles. They are written as text directly, which is quicker, as benchmarks ask for millions.
 
 
 def candle_list(candles: Sequence[Candle], shape: CandleText) -> str:
@@ -246,7 +246,7 @@ def live_candle(c: Candle) -> str:
 
 
 def _live_price(c: Candle) -> str:
-    """The members of `price`: none before the first trade, one while nothing trades."""
+    """The members of `price`: none before the first trade, `previous` alone when nothing traded."""
     traded = ""
     if c.price_close is not None:
         traded = (
@@ -328,10 +328,10 @@ def _bid(c: Candle) -> dict[str, int]:
 
 
 def synthetic(candle: Candle, end_ts: int) -> Candle:
-    """The candle that include_latest_before_start prepends (docs/kalshi_api.md, 2.6).
+    """The candle that include_latest_before_start puts first (docs/kalshi_api.md, 2.6).
 
-    Its wire form is not known; this one keeps the book of the real candle, flat, has no trade, and
-    carries the real candle's last price as previous.
+    How Kalshi writes it is not known. This one has the last quotes of the real candle throughout,
+    no trade, and the real candle's last price as `previous`.
     """
     bid, ask = candle.bid_close, candle.ask_close
     previous = candle.previous if candle.price_close is None else candle.price_close

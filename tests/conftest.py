@@ -34,6 +34,9 @@ from tests.support.databases import CITUS_URL, copy_database, create_database, d
 USES_DBT = ("check", "dbt", "docs", "replay", "run", "site", "transform")
 """Commands."""
 
+SERVER_FIXTURES = {"server_url", "server"}
+"""Those that start one. All others that need one ask for these."""
+
 DATABASE_NUMBERS = itertools.count(1)
 
 # A run says the same every day. `--hypothesis-profile=search` looks for what is not known yet.
@@ -58,14 +61,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# before pytest chooses by marks
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave PostgreSQL 15 out where a file is marked so."""
+    """Mark what starts a server, and leave PostgreSQL 15 out where a file is marked so."""
+    for item in items:
+        if _starts_a_server(item):
+            item.add_marker("server")
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
         (left_out if _is_left_out(item) else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
+
+
+def _starts_a_server(item: pytest.Item) -> bool:
+    """Whether a test asks for a server, by a fixture or by what its file starts one with."""
+    names = vars(getattr(item, "module", None) or object)
+    starters = (EmbeddedServer, embedded_server, postgres_15)
+    return bool(
+        SERVER_FIXTURES & set(getattr(item, "fixturenames", ()))
+        or any(value is starter for value in names.values() for starter in starters)
+    )
 
 
 def _is_left_out(item: pytest.Item) -> bool:

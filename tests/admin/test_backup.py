@@ -333,11 +333,11 @@ def test_of_several_programs_the_oldest_that_is_not_older_than_the_server_is_tak
 
     with (
         path(),
-        patch("kalshi_elt.warehouse.embedded.INSTALLED", tmp_path),
-        patch("kalshi_elt.warehouse.embedded._is_packaged", return_value=False),
+        patch("kalshi_elt.warehouse.client_programs.INSTALLED", tmp_path),
+        patch("kalshi_elt.warehouse.client_programs.is_packaged", return_value=False),
     ):
         assert client_program("pg_dump", 15) == str(tmp_path / "16" / "bin" / "pg_dump")
-        with path(17), patch("kalshi_elt.warehouse.embedded.INSTALLED", Path("/nowhere")):
+        with path(17), patch("kalshi_elt.warehouse.client_programs.INSTALLED", Path("/nowhere")):
             assert client_program("pg_dump", 17) == str(tmp_path / "17" / "bin" / "pg_dump")
         with pytest.raises(WarehouseError, match=r"pg_dump 18 or newer.*pg_dump 17 is there"):
             client_program("pg_dump", 18)

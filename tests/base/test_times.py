@@ -20,7 +20,7 @@ LAST_MINUTE = int(datetime(2026, 11, 22, 14, 30, tzinfo=UTC).timestamp())
 
 @pytest.fixture(autouse=True, scope="module")
 def another_time_zone() -> Iterator[None]:
-    """The machine's own zone is none of the program's business."""
+    """A time without a zone is in UTC, whatever the machine's own time zone is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "America/New_York")
         time.tzset()

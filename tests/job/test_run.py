@@ -222,8 +222,8 @@ def wait_for(project: Project, condition: str) -> None:
 
 @pytest.fixture
 def busy(server_url: str, dbt_work: Path) -> Iterator[Project]:
-    """A warehouse of an exchange whose candles take 20 requests, at 1 a second 20 seconds."""
-    exchange = Exchange.generate(events=20, markets_per_event=2, pace="quiet")
+    """A warehouse of an exchange whose candles take 40 requests, at 2 a second 20 seconds."""
+    exchange = Exchange.generate(events=40, markets_per_event=2, pace="quiet")
     with (
         Simulator(exchange) as simulator,
         empty_project(server_url, simulator, dbt_work) as project,
@@ -236,7 +236,7 @@ def test_a_run_ends_before_its_budget_and_the_next_ones_go_on(busy: Project) -> 
     # the same moment for both runs
     since = iso(time.time() - 40 * DAY)
     arguments = ("run", "--status", "all", "--interval", "1", "--since", since)
-    settings = {"SOURCES__KALSHI__RATE": "1", "SOURCES__KALSHI__SECONDS_PER_PACKAGE": "1"}
+    settings = {"SOURCES__KALSHI__RATE": "2", "SOURCES__KALSHI__SECONDS_PER_PACKAGE": "1"}
     started_at = time.monotonic()
 
     result = busy.must(*arguments, "--budget", "20s", **settings)

@@ -27,11 +27,11 @@ from simulator import Exchange, Simulator
 
 STATUS = "/exchange/status"
 QUICK = 0.15
-"""Seconds for what has to take time: shorter than any test would notice."""
+"""Seconds for what has to take some time: too short to make a test slower."""
 
 
 class Status(msgspec.Struct):
-    """An answer whose truth is known."""
+    """What the tests read of an answer of /exchange/status, whose values they know."""
 
     exchange_active: bool
 

@@ -314,7 +314,7 @@ def test_a_series_that_a_category_brings_too_is_listed_once(kalshi: Simulator) -
 
 
 def many_series(exchange: Exchange) -> None:
-    """Put up so many further series of a category that listing each would be dear."""
+    """Add so many series of a category that it takes fewer requests to list the whole exchange."""
     for number in range(SERIES_ONE_BY_ONE):
         exchange.add_series(Series(f"KXELECTION{number}", "Vote", "Elections", "custom", 0))
 
@@ -514,7 +514,7 @@ def test_pages_are_read_as_they_are_needed(large: Simulator) -> None:
     ],
 )
 def test_an_empty_page_with_a_cursor_is_not_the_end(large: Simulator, after: int) -> None:
-    """Its cursor asks for the same rows once more."""
+    """The cursor of an empty page asks for the same rows once more."""
     large.faults.add("empty_page", path="/events", count=1, after=after)
 
     outcomes = listed(large, Selection(statuses=frozenset({"open", "paused"})))

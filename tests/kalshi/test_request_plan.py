@@ -598,7 +598,8 @@ def test_a_life_is_the_part_of_the_range_that_may_hold_candles(
 
     last = wanted.until
     if one.closed is not None:
-        last = min(last, one.closed + interval * MINUTE)
+        # candles end at whole minutes
+        last = min(last, (one.closed + interval * MINUTE) // MINUTE * MINUTE)
     starts = [bound for bound in (wanted.since, one.opened) if bound is not None]
     if wanted.goes_on:
         ((start, end),) = found

@@ -98,7 +98,7 @@ def documents(text: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
 
 
 pieces = st.sampled_from(["\\", "\\\\", "u0000", "\\u0000", "ud83d", "\\ud83d", "ude00", "😀", "é"])
-"""What looks like the escapes in question but is none: in JSON each backslash is escaped."""
+"""Texts that look like such escapes but are not: in JSON each of their backslashes is escaped."""
 
 letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
 good_texts = st.lists(pieces | letters, max_size=5).map("".join)

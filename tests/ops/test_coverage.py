@@ -310,7 +310,8 @@ def test_a_late_correction_of_the_last_periods_arrives_in_the_typed_table(world:
 
 @pytest.mark.one_server
 def test_windows_of_a_market_tile_without_overlap(world: World) -> None:
-    """Only the settling time is there twice, once for each load that went on from it."""
+    """Only the last minutes before an answer, in which candles may still change, are there twice:
+    once for each load that went on from them."""
     world.load()
     world.clock.pass_by(7 * HOUR)
     world.load()
@@ -372,7 +373,8 @@ def test_coverage_is_the_union_of_the_landed_windows_less_the_settling_time(
 def test_markets_fetched_at_different_times_share_requests_in_the_next_load(
     world: World,
 ) -> None:
-    """A first load takes minutes; its markets must not cost a request each ever after."""
+    """A first load takes minutes, so its answers come at different moments. Later loads must not
+    need a request for each market because of that."""
     clock = Clock(NOON + 30, seconds_by_answer=7)
     exchange = Exchange.generate(events=60, markets_per_event=10, multivariate=0, clock=clock)
     with Simulator(exchange) as simulator:

@@ -177,7 +177,7 @@ def test_an_upgrade_that_fails_changes_nothing(old: Project) -> None:
 
 @pytest.mark.one_server
 def test_a_warehouse_of_this_version_goes_on(restored: Restored) -> None:
-    """Its dump is what the next version begins with."""
+    """A dump of each version is kept, from which later versions are tested."""
     project = restored(VERSION)
     keys = project.query("select market_ticker, end_ts from kalshi.candles")
 

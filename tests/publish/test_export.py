@@ -415,6 +415,8 @@ def waiting_export(typed: Project, tmp_path: Path) -> Iterator[Any]:
     """An export that waits for a lock on `events`; what is run on the lock's connection commits."""
     with closing(psycopg2.connect(typed.database_url)) as blocker:
         cursor = blocker.cursor()
+        # who would wait for it in vain gets it in the end
+        cursor.execute("set idle_in_transaction_session_timeout = '60s'")
         cursor.execute("lock table kalshi.events in access exclusive mode")
         warehouse = typed.warehouse()
         runner = threading.Thread(target=run_export, args=(warehouse, tmp_path, "parquet"))

@@ -1105,6 +1105,35 @@ class TestChanges:
         assert last == ([roll_up(minutes, hour)] if minutes else [])
         assert exchange.candles(ticker, 1, closes + 61, NOW) == []
 
+    @pytest.mark.parametrize("pace", PACES)
+    def test_while_a_market_was_closed_nothing_happened(self, pace: str) -> None:
+        now = [NOW]
+        exchange = exchange_of(1, 1, pace=pace, multivariate=0)
+        exchange.clock = lambda: now[0]
+        (ticker,) = exchange.markets
+        exchange.change_market(ticker, closes=(NOW + 9 * 86_400) * SECOND)
+        now[0] += 5 * 3_600
+        story = exchange.candles(ticker, 1, NOW - 86_400, now[0])
+        last = exchange.latest_candle(ticker, 1, NOW // 60 * 60 + 61)
+        now[0] = NOW
+        exchange.settle(ticker, "no")
+        now[0] += 3 * 3_600
+        exchange.reopen(ticker)
+        reopened = now[0]
+        assert exchange.latest_candle(ticker, 1, reopened + 1) == last
+        now[0] += 2 * 3_600
+        minutes = exchange.candles(ticker, 1, NOW - 86_400, now[0])
+        assert minutes == [
+            candle
+            for candle in story
+            if candle.end_ts <= NOW // 60 * 60 + 60 or candle.end_ts > reopened
+        ]
+        for end in period_ends(60, NOW - 7_200, now[0]):
+            within = [candle for candle in minutes if end - 3_600 < candle.end_ts <= end]
+            assert exchange.candles(ticker, 60, end, end) == (
+                [roll_up(within, end)] if within else []
+            )
+
     def test_settling_changes_no_candle(self) -> None:
         exchange = Exchange.demo(clock=clock, events=0)
         assert len(exchange.markets) == 10

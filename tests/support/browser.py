@@ -176,7 +176,7 @@ class Tab:
 
 @contextmanager
 def chromium() -> Iterator[Tab]:
-    """A tab of a browser of its own, with an empty profile and no way out but to this machine."""
+    """A tab of a new browser, with an empty profile, which reaches nothing but this machine."""
     assert CHROMIUM
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
         (from_us, write_to), (read_from, to_us) = os.pipe(), os.pipe()

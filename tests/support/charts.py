@@ -1,4 +1,4 @@
-"""Charts of a test's own making."""
+"""Charts that a test has made up."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,8 @@ def market_chart(
     subtitle: str = "Who will win?",
     ticker: str = "KXWIN-28-ADA",
 ) -> MarketChart:
-    """Without periods: two hours of minutes that rise, every third one with trades."""
+    """A market's chart. Without `periods` it has two hours of minutes with rising prices, every
+    third one with trades."""
     if periods is None:
         periods = [
             traded(minute, 0.30 + minute / 1000, 0.32 - minute % 2 / 20 + minute / 1000)
@@ -68,7 +69,7 @@ def line(number: int, values: Sequence[float | None], name: str | None = None) -
 
 
 def event_chart(lines: Sequence[Line] | None = None, *, title: str = "Who will win?") -> EventChart:
-    """Without lines: seven candidates over two hours."""
+    """An event's chart. Without `lines` it has seven candidates over two hours."""
     if lines is None:
         lines = [
             line(number, [(7 - number) / 10 + step % 3 / 100 for step in range(13)])

@@ -1,4 +1,4 @@
-"""Time that tests move: the simulator's and the loader's, together."""
+"""A clock that tests move, for the simulator and the loader at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,8 @@ class Clock:
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
-        """The loader's range ends, and its answers arrive, at this clock's time."""
+        """Have the loader take this clock's time for the end of its range, and for the moments at
+        which answers arrive."""
         clock = self
 
         class Moment(datetime):
@@ -48,5 +49,5 @@ class Clock:
 
 
 def iso(seconds: float) -> str:
-    """As `--since` and `--until` take it."""
+    """A time in Unix seconds as a text for `--since` and `--until`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,7 +10,8 @@ from kalshi_elt.load.landing.copy_file import read_columns
 
 
 def read_rows(file: Path, types: dict[str, str]) -> list[dict[str, Any]]:
-    """The rows of a file whose columns have these types of dlt's, and nothing after them."""
+    """The rows of a file, by column name. `types` are dlt's types of its columns. Fails when
+    something follows after the rows."""
     with file.open("rb") as content:
         assert read_columns(content) == list(types)
         body = io.BytesIO(content.read())

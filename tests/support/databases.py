@@ -15,7 +15,7 @@ CITUS_URL = os.environ.get("CITUS_URL")
 NO_CITUS = "CITUS_URL names no Citus coordinator"
 
 SHARDS = 4
-"""Of each table in the tests: enough for two on each of two workers, quickly made."""
+"""Shards of each table in the tests: enough for two on each of two workers, and quickly made."""
 
 
 def create_database(server_url: str, name: str) -> str:
@@ -65,7 +65,8 @@ def is_cluster(url: str) -> bool:
 
 
 def _when_unused(server: str, database: str, statement: str) -> None:
-    """Run a statement that nobody else may use the database for: Citus' daemons come back."""
+    """Run a statement during which nobody else may use the database. Others are disconnected, again
+    and again, as Citus' daemons come back."""
     deadline = time.monotonic() + 30
     while True:
         run_statements(

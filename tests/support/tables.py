@@ -29,14 +29,15 @@ REFERENCE_TABLES = [
     *("kalshi.events", "kalshi.field_drift", "kalshi.series"),
     *("kalshi_raw.events", "kalshi_raw.series"),
 ]
-"""How all of them lie on a Citus cluster."""
+"""Which tables are distributed on a Citus cluster, and which are whole on each node."""
 
 NEVER_FILLED = ("series", "prices_before_close")
-"""What tests land themselves has no series, and no settled market that was asked for before."""
+"""Tables that stay empty when tests land their own objects: those have no series, and no settled
+market whose candles before its close were asked for."""
 
 
 def typed_rows(project: Project) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table but for the times at which it was written."""
+    """Every row of every incremental table, without the columns that say when it was written."""
     return {
         table: project.query(
             f"select to_jsonb({table}) - 'updated_at' - 'created_at' "
@@ -47,7 +48,7 @@ def typed_rows(project: Project) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def layout(project: Project) -> dict[str, list[str]]:
-    """Our tables on the cluster by kind, without partitions."""
+    """Our tables on the cluster, by Citus' kind of table, without partitions."""
     found = project.query(
         "select citus_table_type, array_agg(table_name::text order by table_name::text) "
         "from citus_tables where not exists "

@@ -1,4 +1,4 @@
-"""A warehouse beside an exchange whose time a test moves, and what was asked for."""
+"""A warehouse and an exchange whose time a test moves, and what a load asked the exchange for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,8 @@ NOON = int(datetime(2026, 11, 20, 12, 0, tzinfo=UTC).timestamp())
 SEED = "KXPRESPERSON-28"
 GNEWS = f"{SEED}-GNEWS"
 LATE_CORRECTIONS = 5 * MINUTE
-"""How long before an answer candles may still change."""
+"""How many seconds after its end a candle may still change: `ops.coverage` has it, too, and tests
+say it once more, so that it is not changed unnoticed."""
 
 BATCH = "/markets/candlesticks"
 FEW_TRIES = {"SOURCES__KALSHI__ATTEMPTS": "1"}
@@ -34,7 +35,7 @@ class World:
         return self.project.simulator.exchange
 
     def run(self, *arguments: str, **environment: str) -> Result:
-        """A load. What it asked for is in `asked` afterwards."""
+        """Run a load. What it asked for can be seen by `asked` afterwards."""
         self.project.simulator.requests.clear()
         with self.clock.in_force():
             return self.project.run("load", *arguments, **environment)
@@ -62,7 +63,7 @@ class World:
         return sum(r.path.endswith("/candlesticks") for r in self.project.simulator.requests)
 
     def covered(self, ticker: str = GNEWS, interval: int = 1) -> list[Stretch]:
-        """What counts as covered."""
+        """The stretches of a market's candles that count as covered."""
         return [
             (int(start), int(end))
             for start, end in self.project.query(
@@ -97,14 +98,14 @@ class World:
 
 @contextmanager
 def world_at_noon(project: Project) -> Iterator[World]:
-    """The seed's event and a few more on the exchange, an empty warehouse, half a minute past."""
+    """An exchange with the seed event and a few more, and an empty warehouse, at 30 s past noon."""
     clock = Clock(NOON + 30)
     with Simulator(Exchange.demo(clock=clock)) as simulator:
         yield World(Project(project.database_url, simulator, project.work), clock)
 
 
 def hull(stretches: list[Stretch]) -> Stretch:
-    """What adjacent stretches make together."""
+    """The one stretch that these make together. Fails when there is a gap between two of them."""
     for (_, end), (start, _) in pairwise(stretches):
         assert end == start, f"{stretches} are not adjacent"
     return stretches[0][0], stretches[-1][1]

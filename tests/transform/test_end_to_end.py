@@ -161,11 +161,12 @@ def test_removing_an_event_removes_its_markets_and_candles(typed_project: Projec
 
 
 @pytest.mark.clock
+@pytest.mark.one_server
 def test_all_intervals_and_the_whole_life_of_a_market(project: Project) -> None:
     # of one market, as its life grows longer with every day that the test is run later
     intervals = ("--interval", "60", "--interval", "1440")
     project.must("load", "--market", f"{SEED}-GNEWS", *intervals, "--since", "open")
-    project.must("transform")
+    _build_candles(project)
 
     rows = project.query(
         "select interval_min, min(end_ts)::text, max(end_ts) > now() - interval '3 days' "

@@ -48,7 +48,7 @@ def test_months_of_the_data_and_three_to_come_have_partitions_with_all_keys(
         )
     )
     ((built_at,),) = partitioned.query(
-        "set timezone = 'UTC'; select updated_at from kalshi.candles"
+        "set timezone = 'UTC'; select created_at from kalshi.candles"
     )
     # a month may have ended while it was built
     before = built_at - timedelta(minutes=5)

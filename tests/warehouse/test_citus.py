@@ -7,7 +7,6 @@ from unittest.mock import patch
 
 import pytest
 
-from kalshi_elt.admin import status
 from kalshi_elt.warehouse import citus
 from kalshi_elt.warehouse.citus import (
     Cluster,
@@ -208,7 +207,7 @@ def test_status_sums_what_lies_where() -> None:
         node_skew=1.45,
         shard_skew=1.5,
     )
-    assert status._cluster_lines(cluster) == [
+    assert citus.cluster_lines(cluster) == [
         "cluster      3 nodes, 2 shards of each table, 920 bytes; largest node 1.45 x the mean, "
         "largest shard 1.50 x the mean",
         "node         c:5432 active, 5 shards, 40 bytes (reference tables alone)",

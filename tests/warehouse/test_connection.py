@@ -72,7 +72,7 @@ class StandIn:
 
 @dataclass
 class Info:
-    """What a connection knows of itself."""
+    """What psycopg2 tells of a connection."""
 
     host: str = "db.test"
     port: int = 5433
@@ -105,7 +105,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
     return found
 
 
-# A URL that is none
+# A URL that can't be read
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,13 @@ import psycopg2
 
 from kalshi_elt.base.errors import WarehouseError
 from kalshi_elt.ops.lock import hold_lock
-from kalshi_elt.warehouse.citus import has_citus, server_said
+from kalshi_elt.warehouse.citus import let_nodes_log_in, server_said
 from kalshi_elt.warehouse.connection import Warehouse
 from kalshi_elt.warehouse.names import LOADER_ROLE, READER_ROLE, TRANSFORMER_ROLE
 from kalshi_elt.warehouse.queries import execute
 
 SCRIPT = Path(__file__).parent / "sql" / "grant.sql"
 
-
-NODES_LOG_IN = f"alter role {LOADER_ROLE} login; alter role {TRANSFORMER_ROLE} login"
-"""Nodes of a Citus cluster connect to each other as the role that runs a statement, so the roles
-that write must be able to log in. They have no password, so nobody else can log in as one of them,
-unless pg_hba.conf trusts him without."""
 
 DONE = f"""\
 {LOADER_ROLE} writes kalshi_raw, {TRANSFORMER_ROLE} reads it and writes kalshi, \
@@ -38,8 +33,7 @@ def grant(warehouse: Warehouse) -> str:
     with hold_lock(warehouse, wait=False, role=None) as connection:
         try:
             execute(connection, SCRIPT.read_text(encoding="utf-8"))
-            if has_citus(connection):
-                execute(connection, NODES_LOG_IN)
+            let_nodes_log_in(connection)
         except psycopg2.errors.InsufficientPrivilege as error:
             raise WarehouseError(
                 f"warehouse {warehouse}: {server_said(error)}: only a superuser, or the owner of "

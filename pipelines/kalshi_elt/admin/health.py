@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kalshi_elt.admin.status import LastRun, Status
+from kalshi_elt.warehouse.citus import inactive_nodes
 
 GB = 1_000_000_000
 
@@ -34,7 +35,7 @@ def broken_promises(
         _rejects(status, limits),
         *_last_run(status.last_run),
         _partition(status, now),
-        *_nodes(status),
+        *inactive_nodes(status.cluster),
         _disk(limits, free_bytes),
     ]
     return [line for line in found if line]
@@ -119,15 +120,6 @@ def _partition(status: Status, now: datetime) -> str | None:
     return (
         f"kalshi.candles has no partition for {', '.join(missing)}: `kalshi-elt transform` makes it"
     )
-
-
-def _nodes(status: Status) -> list[str]:
-    return [
-        f"node {node.name}:{node.port} of the Citus cluster is not active: "
-        f"`select citus_activate_node('{node.name}', {node.port})` on the coordinator"
-        for node in (status.cluster.nodes if status.cluster else ())
-        if not node.is_active
-    ]
 
 
 def _disk(limits: Limits, free_bytes: int | None) -> str | None:

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from kalshi_elt.base.text import size
 from kalshi_elt.ops import versions
 from kalshi_elt.ops.gaps import Coverage, read_coverage
 from kalshi_elt.transform.rejects import REJECTS
-from kalshi_elt.warehouse.citus import Cluster, is_distributed, read_cluster
+from kalshi_elt.warehouse.citus import Cluster, cluster_lines, is_distributed, read_cluster
 from kalshi_elt.warehouse.connection import Warehouse
 from kalshi_elt.warehouse.names import RAW_SCHEMA, RAW_TABLES, TYPED_SCHEMA, TYPED_TABLES
 from kalshi_elt.warehouse.queries import exists, select
@@ -156,23 +155,8 @@ def render(status: Status) -> str:
         counts = ", ".join(f"{number:,} {entity}" for entity, number in status.rejects.items())
         lines.append(f"rejects      {counts or 'none'}")
     if status.cluster is not None:
-        lines += _cluster_lines(status.cluster)
+        lines += cluster_lines(status.cluster)
     return "\n".join(lines)
-
-
-def _cluster_lines(cluster: Cluster) -> list[str]:
-    skews = (("node", cluster.node_skew), ("shard", cluster.shard_skew))
-    even = ", ".join(f"largest {name} {skew:.2f} x the mean" for name, skew in skews if skew)
-    return [
-        f"cluster      {len(cluster.nodes):,} nodes, {cluster.shards:,} shards of each table, "
-        f"{size(cluster.bytes)}{f'; {even}' if even else ''}",
-        *(
-            f"node         {node.name}:{node.port} {'active' if node.is_active else 'NOT ACTIVE'}, "
-            f"{node.shards:,} shards, {size(node.bytes)}"
-            f"{'' if node.holds_shards else ' (reference tables alone)'}"
-            for node in cluster.nodes
-        ),
-    ]
 
 
 def _last_run(connection: Connection) -> LastRun | None:

@@ -1,12 +1,16 @@
 """Folders that one command fills and keeps up to date: an export, a site."""
 
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from kalshi_elt.base.errors import BusyError, UsageError
+
+Content = TypeVar("Content")
 
 
 @contextmanager
@@ -34,6 +38,26 @@ def hold_folder(
         yield
     finally:
         os.close(handle)
+
+
+def read_manifest(
+    path: Path, name: str, made_by: str, read: Callable[[dict[str, Any]], Content]
+) -> Content | None:
+    """What `read` makes of the folder's manifest, a JSON object; None when there is no such file.
+
+    Raises UsageError unless the manifest says `made_by`, which names the command and the version of
+    the form, and has what `read` looks for.
+    """
+    try:
+        manifest = json.loads((path / name).read_bytes())
+        if manifest["made_by"] == made_by:
+            return read(manifest)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        # neither JSON, nor of the form that we write
+        pass
+    raise UsageError(f"--to {path}: its {name} is not ours; choose another folder")
 
 
 def _is_foreign(path: Path, manifest: str, is_leftover: Callable[[str], bool]) -> bool:

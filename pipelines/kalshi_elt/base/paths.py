@@ -10,7 +10,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[3]
 
 
 LONGEST_NAME = 100
-"""Characters of a file's name without its suffix."""
+"""The most characters of a file's name that are kept when something is added to it."""
 
 PLAIN_NAME = re.compile(r"(?!(?:CON|PRN|AUX|NUL|COM\d|LPT\d)(?:\.|$))[A-Z0-9][A-Z0-9.-]{0,79}")
 """Tickers that can be names of files as they are, on every system. Windows does not allow those of

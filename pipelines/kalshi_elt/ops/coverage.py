@@ -231,13 +231,14 @@ order by 1, 2
 def _last_end(market: Market, interval_min: int) -> int | None:
     """Where a market's candles end, in Unix seconds; None while it is not known when it closes.
 
-    The period in which it closes ends up to one interval later (docs/kalshi_api.md, 2.9). A day may
-    have 25 hours, when the clocks go back.
+    The period in which it closes ends up to one interval later (docs/kalshi_api.md, 2.9), and at a
+    whole minute. A day may have 25 hours, when the clocks go back. No later, as what is beyond the
+    close counts as covered: a market may be opened again, and then has candles there.
     """
     if market.closed is None:
         return None
     longest = interval_min * MINUTE + (60 * MINUTE if interval_min == DAY_MINUTES else 0)
-    return -(-market.closed // MINUTE) * MINUTE + longest
+    return market.closed // MINUTE * MINUTE + longest
 
 
 def _first_start(life: Life) -> int:

@@ -5,6 +5,7 @@ the YAML is read: no database, no manifest.
 """
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,17 +68,18 @@ def _read(file: Path) -> Any:
 
 def _table(name: str, node: dict[str, Any], blocks: dict[str, str]) -> Iterator[str]:
     yield f"## {name}\n"
-    yield _text(node["description"], blocks) + "\n"
+    yield _wrapped(_text(node["description"], blocks)) + "\n"
     for constraint in node.get("constraints", []):
         columns = ", ".join(f"`{column}`" for column in constraint["columns"])
         if constraint["type"] == "primary_key":
             yield f"Primary key `{constraint['name']}`: {columns}.\n"
         else:
             parent = re.sub(r"ref\('(\w+)'\)", r"kalshi.\1", constraint["to"])
-            yield (
+            text = (
                 f"Foreign key `{constraint['name']}`: {columns} refers to `{parent}`, "
-                f"{constraint['expression']}.\n"
+                f"{constraint['expression']}."
             )
+            yield _wrapped(text) + "\n"
     yield from _arguments(node, blocks)
     yield "| column | type | description |"
     yield "|---|---|---|"
@@ -103,6 +105,11 @@ def _arguments(node: dict[str, Any], blocks: dict[str, str]) -> Iterator[str]:
 def _text(description: str, blocks: dict[str, str]) -> str:
     filled = DOC.sub(lambda match: blocks[match[1]], description)
     return " ".join(filled.split()).replace("|", "\\|")
+
+
+def _wrapped(text: str) -> str:
+    """A paragraph in lines of at most 120 characters, as all prose of the project."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> None:

@@ -16,8 +16,16 @@ from statistics import fmean
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from kalshi_elt.base.errors import WarehouseError, first_line
-from kalshi_elt.warehouse.names import OPS_SCHEMA, RAW_SCHEMA, RAW_TABLES, TYPED_SCHEMA
-from kalshi_elt.warehouse.queries import IS_PART_OF_TABLE, execute_all, select
+from kalshi_elt.base.text import size
+from kalshi_elt.warehouse.names import (
+    LOADER_ROLE,
+    OPS_SCHEMA,
+    RAW_SCHEMA,
+    RAW_TABLES,
+    TRANSFORMER_ROLE,
+    TYPED_SCHEMA,
+)
+from kalshi_elt.warehouse.queries import IS_PART_OF_TABLE, execute, execute_all, select
 
 COLUMN = "market_ticker"
 """The column by whose values rows are distributed over the nodes."""
@@ -601,3 +609,41 @@ def server_said(error: BaseException) -> str:
     return (
         f"{first_line(error)} (node {node[1]} of the Citus cluster)" if node else first_line(error)
     )
+
+
+def cluster_lines(cluster: Cluster) -> list[str]:
+    """What `status` prints of a cluster and its nodes, a line each."""
+    skews = (("node", cluster.node_skew), ("shard", cluster.shard_skew))
+    even = ", ".join(f"largest {name} {skew:.2f} x the mean" for name, skew in skews if skew)
+    return [
+        f"cluster      {len(cluster.nodes):,} nodes, {cluster.shards:,} shards of each table, "
+        f"{size(cluster.bytes)}{f'; {even}' if even else ''}",
+        *(
+            f"node         {node.name}:{node.port} {'active' if node.is_active else 'NOT ACTIVE'}, "
+            f"{node.shards:,} shards, {size(node.bytes)}"
+            f"{'' if node.holds_shards else ' (reference tables alone)'}"
+            for node in cluster.nodes
+        ),
+    ]
+
+
+def inactive_nodes(cluster: Cluster | None) -> list[str]:
+    """A line for each node that the coordinator passes over, with the statement that mends it."""
+    return [
+        f"node {node.name}:{node.port} of the Citus cluster is not active: "
+        f"`select citus_activate_node('{node.name}', {node.port})` on the coordinator"
+        for node in (cluster.nodes if cluster else ())
+        if not node.is_active
+    ]
+
+
+LET_NODES_LOG_IN = f"alter role {LOADER_ROLE} login; alter role {TRANSFORMER_ROLE} login"
+"""Nodes of a Citus cluster connect to each other as the role that runs a statement, so the roles
+that write must be able to log in. They have no password, so nobody else can log in as one of them,
+unless pg_hba.conf trusts him without."""
+
+
+def let_nodes_log_in(connection: Connection) -> None:
+    """On a cluster, let its nodes act as the roles of `kalshi-elt grant`."""
+    if has_citus(connection):
+        execute(connection, LET_NODES_LOG_IN)

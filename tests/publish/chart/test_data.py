@@ -116,7 +116,7 @@ def test_a_market_has_each_period_from_its_first_candle_to_its_last(drawn: Proje
         (at(2), *nothing, 0.30, 0.36, 0.33, pytest.approx(0.33), 0),
         (at(3), 0.31, 0.39, 0.30, 0.38, 0.30, 0.40, 0.38, pytest.approx(0.35), 2.5),
         (at(4), *nothing, 0.30, 0.40, 0.38, pytest.approx(0.35), 0),
-        # an empty book is no quote of 0 and 1
+        # 0 and 1 are how Kalshi sends an empty book, and not quotes
         (at(5), *nothing, None, None, 0.33, 0.33, 0),
     ]
 

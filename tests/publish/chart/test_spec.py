@@ -62,7 +62,7 @@ def test_a_market_has_a_row_where_it_trades_or_its_quotes_change_and_the_last_on
         **{"o": 0.31, "h": 0.34, "l": 0.30, "c": 0.33},
         **{"b": 0.30, "a": 0.34, "x": 0.33, "p": 0.32, "v": 2.5},
     }
-    # unknown is no zero
+    # what is unknown is not drawn as 0
     assert rows[3] == {"t": ZERO + 6 * MINUTE, "s": ZERO + 5 * MINUTE, "x": 0.33}
 
 

@@ -5,7 +5,7 @@ those whose rows are gone. Run again after a kill, an export goes on where that 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,9 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
                 raise KalshiEltError(
                     "nothing is typed yet: run `make load && make transform` first"
                 )
-            chosen = _format(file_format, connection, tables)
+            make_format = _format(file_format)
             with open_folder(folder, file_format) as target:
+                chosen = make_format(connection, tables)
                 _Export(connection, target, exported, chosen).write_all(tables)
     except OSError as error:
         raise KalshiEltError(
@@ -86,13 +87,14 @@ def export(warehouse: Warehouse, folder: Path, file_format: str) -> Exported:
     return exported
 
 
-def _format(name: str, connection: Connection, tables: list[Table]) -> Format:
+def _format(name: str) -> Callable[[Connection, list[Table]], Format]:
+    """What makes the format, once the folder is ours: for Parquet it reads the rows."""
     if name == CsvFormat.suffix:
-        return CsvFormat()
-    # an extra, and pyarrow takes a second to import: only here
+        return lambda connection, tables: CsvFormat()
+    # imported only here: it needs an extra, and takes a second
     from kalshi_elt.publish.export.parquet import ParquetFormat, oversized
 
-    return ParquetFormat(oversized(connection, tables))
+    return lambda connection, tables: ParquetFormat(oversized(connection, tables))
 
 
 @contextmanager

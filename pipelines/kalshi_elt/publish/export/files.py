@@ -1,8 +1,8 @@
 """Rows as Postgres' COPY sends them, written as CSV.
 
 Both formats are made from COPY's CSV, which tells NULL (nothing) from an empty text (`""`), and
-spells every number and time out in full. CSV is written as it comes. For Parquet, Arrow reads each
-value as the type of its column. So no value becomes a Python object, or a float, in between.
+spells every number and time out in full. CSV is written as it comes; for Parquet, Arrow reads it
+(parquet.py). So no value becomes a Python object, or a float, in between.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,13 +28,16 @@ class RowWriter(Protocol):
 
 
 class Format(Protocol):
-    """What is asked of COPY, and who writes it."""
+    """A file format: which columns of a table COPY is asked for, and what writes them."""
 
     suffix: str
+    """What names of its files end with, without the dot."""
 
-    def columns(self, table: Table) -> sql.Composable: ...
+    def columns(self, table: Table) -> sql.Composable:
+        """What to select of a row called `present`."""
 
-    def writer(self, table: Table, file: BinaryIO) -> RowWriter: ...
+    def writer(self, table: Table, file: BinaryIO) -> RowWriter:
+        """What writes the table's rows into a file."""
 
 
 class CsvFormat:

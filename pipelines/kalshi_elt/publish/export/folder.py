@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from kalshi_elt.base.errors import UsageError
-from kalshi_elt.base.folders import hold_folder
+from kalshi_elt.base.folders import hold_folder, read_manifest
 
 MANIFEST = "manifest.json"
 MADE_BY = "kalshi-elt export 1"
@@ -145,18 +145,17 @@ def open_folder(path: Path, file_format: str) -> Iterator[ExportFolder]:
 
 
 def _read(path: Path, file_format: str) -> ExportFolder:
-    try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        made_by, there = manifest["made_by"], manifest["format"]
-        files = {name: WholeFile(**file) for name, file in manifest["files"].items()}
-    except FileNotFoundError:
+    found = read_manifest(path, MANIFEST, MADE_BY, _format_and_files)
+    if found is None:
         return ExportFolder(path, file_format)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        made_by, there, files = "", "", {}
-    if made_by != MADE_BY:
-        raise UsageError(f"--to {path}: its {MANIFEST} is not ours; choose another folder")
+    there, files = found
     if there != file_format:
         raise UsageError(
             f"--to {path}: it holds an export as {there}; choose another folder for {file_format}"
         )
     return ExportFolder(path, file_format, files)
+
+
+def _format_and_files(manifest: dict[str, Any]) -> tuple[str, dict[str, WholeFile]]:
+    files = {name: WholeFile(**file) for name, file in manifest["files"].items()}
+    return manifest["format"], files

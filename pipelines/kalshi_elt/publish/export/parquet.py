@@ -1,5 +1,6 @@
-"""Rows as Postgres' COPY sends them, written as Parquet: Arrow's reader of CSV takes each value for
-what the column is. Needs the extra `parquet`.
+"""Rows as Postgres' COPY sends them, written as Parquet. Needs the extra `parquet`.
+
+Arrow reads the CSV, each value as the type of its column.
 """
 
 import json
@@ -15,6 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from kalshi_elt.publish.export.files import RowWriter
 from kalshi_elt.publish.export.pieces import PARTITIONED
+from kalshi_elt.warehouse.queries import select
 from kalshi_elt.warehouse.tables import Column, Table
 
 ARROW_TYPES = {
@@ -29,15 +31,17 @@ ARROW_TYPES = {
     "timestamp without time zone": pa.timestamp("us"),
     "text[]": pa.list_(pa.string()),
 }
-"""Every other type is written as Postgres spells it: text, and jsonb as JSON."""
+"""Arrow's types by Postgres' own. Every other type becomes text, as Postgres spells it: jsonb as
+JSON."""
 
 DECIMAL = re.compile(r"numeric\((\d+),(\d+)\)")
 
 MOST_DIGITS = 38
-"""Of a decimal that all readers of Parquet know."""
+"""The most digits of a decimal that all readers of Parquet understand."""
 
 FREE_SCALE = 18
-"""Digits after the point of a column that is `numeric` without limits; 20 are left before it."""
+"""Digits after the point for columns that are `numeric` without limits, which leaves 20 before
+it."""
 
 FREE_LIMIT = 10 ** (MOST_DIGITS - FREE_SCALE)
 
@@ -45,14 +49,16 @@ FREE_LIMIT = 10 ** (MOST_DIGITS - FREE_SCALE)
 class ParquetFormat:
     """Parquet with the columns' own types.
 
-    The values of partition keys are in the folders' names alone, as readers of the layout expect.
+    Columns that are partition keys are left out: their values are in the names of the folders,
+    where readers of such layouts look for them.
     """
 
     suffix = "parquet"
 
     def __init__(self, oversized: Sequence[tuple[str, str]] = ()) -> None:
         self._oversized = frozenset(oversized)
-        """(table, column): numerics without limits with a value that no decimal holds: as text."""
+        """Table and column of numerics that are written as text, as no decimal can hold their
+        values."""
 
     def columns(self, table: Table) -> sql.Composable:
         return sql.SQL(", ").join(
@@ -84,11 +90,11 @@ class ParquetFormat:
 
 
 _SELECTED = {"text[]": "to_json(present.{})"}
-"""What is asked for instead of a column, by its type."""
+"""Expressions in SQL that are selected instead of a column of that type."""
 
 
 def arrow_type(postgres_type: str) -> pa.DataType:
-    """The Parquet file's type for a column. Decimals keep their own precision and scale."""
+    """The type of a column in Parquet files. A decimal keeps its own precision and scale."""
     if postgres_type == "numeric":
         return pa.decimal128(MOST_DIGITS, FREE_SCALE)
     if match := DECIMAL.fullmatch(postgres_type):
@@ -113,7 +119,7 @@ class _ParquetWriter:
         }
         table = pa.csv.read_csv(
             pa.BufferReader(text),
-            # a row must not be longer than a block
+            # the text is one block, as a row must not be longer than a block
             read_options=pa.csv.ReadOptions(
                 column_names=self._schema.names, block_size=len(text) + 1
             ),
@@ -146,9 +152,10 @@ def _lists(column: pa.ChunkedArray) -> pa.Array:
 
 
 def oversized(connection: Connection, tables: list[Table]) -> list[tuple[str, str]]:
-    """Columns of type `numeric` without limits that hold a value which no decimal of Parquet does.
+    """Table and column of each `numeric` without limits that has a value too large or too fine for
+    any decimal of Parquet. Such columns are exported as text.
 
-    JSON's numbers have no limits, so there may be one some day; it must not stop every export.
+    JSON's numbers have no limits, so there may be one some day, and it must not stop every export.
     """
     found = []
     for table in tables:
@@ -168,7 +175,4 @@ def _fits(connection: Connection, table: Table, column: str) -> bool:
         scale=sql.Literal(FREE_SCALE),
         limit=sql.Literal(FREE_LIMIT),
     )
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        (fits,) = cursor.fetchone() or (False,)
-    return bool(fits)
+    return bool(select(connection, query)[0][0])

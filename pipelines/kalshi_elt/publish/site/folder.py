@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from kalshi_elt.base.errors import UsageError
-from kalshi_elt.base.folders import hold_folder
+from kalshi_elt.base.folders import hold_folder, read_manifest
 
 MANIFEST = "site.json"
 MADE_BY = "kalshi-elt site 1"
@@ -97,16 +97,10 @@ def open_folder(path: Path) -> Iterator[SiteFolder]:
 
 def _known(path: Path) -> set[str]:
     """The files that the folder's manifest names, without names that lead out of the folder."""
-    try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        made_by, names = manifest["made_by"], {str(name) for name in manifest["files"]}
-    except FileNotFoundError:
-        return set()
-    except (ValueError, TypeError, KeyError):
-        made_by, names = "", set()
-    if made_by != MADE_BY:
-        raise UsageError(f"--to {path}: its {MANIFEST} is not ours; choose another folder")
-    return {name for name in names if _is_inside(PurePosixPath(name))}
+    names = read_manifest(
+        path, MANIFEST, MADE_BY, lambda manifest: {str(name) for name in manifest["files"]}
+    )
+    return {name for name in names or () if _is_inside(PurePosixPath(name))}
 
 
 def _is_inside(name: PurePosixPath) -> bool:
