@@ -97,7 +97,7 @@ test: $(DEVELOPMENT) ## run the tests
 
 .PHONY: test-fast
 test-fast: $(DEVELOPMENT) ## run the tests that need no server and no dbt: within 90 s
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not server' $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not server and not slow' $(ARGS)
 
 DAGSTER_VENV ?= .venv-dagster
 DAGSTER_INSTALLED := $(DAGSTER_VENV)/.installed

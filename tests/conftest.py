@@ -37,6 +37,9 @@ USES_DBT = ("check", "dbt", "docs", "replay", "run", "site", "transform")
 SERVER_FIXTURES = {"server_url", "server"}
 """Those that start one. All others that need one ask for these."""
 
+NOT_FAST = ("server", "slow")
+"""Marks of what `make test-fast` leaves out."""
+
 DATABASE_NUMBERS = itertools.count(1)
 
 # A run says the same every day. `--hypothesis-profile=search` looks for what is not known yet.
@@ -66,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what starts a server, and leave PostgreSQL 15 out where a file is marked so."""
     for item in items:
-        if _starts_a_server(item):
+        if starts_a_server(item):
             item.add_marker("server")
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
@@ -76,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
-def _starts_a_server(item: pytest.Item) -> bool:
+def starts_a_server(item: pytest.Item) -> bool:
     """Whether a test asks for a server, by a fixture or by what its file starts one with."""
     names = vars(getattr(item, "module", None) or object)
     starters = (EmbeddedServer, embedded_server, postgres_15)
@@ -162,6 +165,20 @@ class Project:
         ):
             cursor.execute(sql, values or None)
             return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(autouse=True)
+def only_marked_tests_start_servers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """So that `make test-fast` stays what it is called."""
+    if any(request.node.get_closest_marker(name) for name in NOT_FAST):
+        yield
+        return
+
+    def refuse(server: EmbeddedServer) -> str:
+        raise AssertionError("what starts a server asks for a fixture, or is marked `server`")
+
+    with patch.object(EmbeddedServer, "start", refuse):
+        yield
 
 
 SERVERS = ["embedded", "postgres15"]
