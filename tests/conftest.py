@@ -259,6 +259,27 @@ def project(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[P
 
 
 @pytest.fixture(scope="session")
+def template_with_tables(
+    server_url: str, simulator: Simulator, dbt_work: Path
+) -> Iterator[Project]:
+    """For copies."""
+    # not at the top, as that module needs this one
+    from tests.support.landing import land
+
+    with empty_project(server_url, simulator, dbt_work) as project:
+        land(project)
+        yield project
+
+
+@pytest.fixture
+def project_with_tables(template_with_tables: Project) -> Iterator[Project]:
+    """A warehouse whose raw tables are there, and empty: a load spends half its time on making
+    them."""
+    with copied(template_with_tables) as project:
+        yield project
+
+
+@pytest.fixture(scope="session")
 def loaded_project(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
     """A warehouse after `load` and `transform` of the seed's event. For tests that only read."""
     with empty_project(server_url, simulator, dbt_work) as project:

@@ -44,6 +44,12 @@ def small_transform(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def project(project_with_tables: Project) -> Project:
+    """Quicker to load into than one without tables, and no different."""
+    return project_with_tables
+
+
+@pytest.fixture
 def own(project: Project) -> Iterator[Project]:
     """A project whose Kalshi a test may change."""
     with Simulator(Exchange.demo()) as simulator:

@@ -29,6 +29,12 @@ def small_exchange(clock: Clock, events: int = 20) -> Exchange:
 
 
 @pytest.fixture
+def project(project_with_tables: Project) -> Project:
+    """Quicker to load into than one without tables, and no different."""
+    return project_with_tables
+
+
+@pytest.fixture
 def world(project: Project) -> Iterator[World]:
     clock = Clock(NOON + 30)
     with Simulator(small_exchange(clock)) as simulator:

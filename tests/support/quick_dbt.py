@@ -125,8 +125,9 @@ def _keep_the_parsed_project() -> None:
         is_ours = Path(config.project_root) == PROJECT_ROOT and not config.cli_vars
         if flags.WHICH in KEPT_FOR and is_ours:
             context.obj["manifest"] = parsed().of_database(config.credentials.database)
-            for name in ("write_json", "WRITE_JSON"):
-                object.__setattr__(flags, name, False)
+            if "DBT_WRITE_JSON" not in os.environ:
+                for name in ("write_json", "WRITE_JSON"):
+                    object.__setattr__(flags, name, False)
         set_up_manifest(context, write, write_perf_info)
 
     parsed()
