@@ -118,7 +118,7 @@ dagster: $(DAGSTER_INSTALLED) ## run Dagster with the warehouse's assets, on htt
 
 .PHONY: test-dagster
 test-dagster: $(DAGSTER_INSTALLED) $(DAGSTER_INSTALLED)-dev ## run the tests of the Dagster definitions
-	@$(DAGSTER_VENV)/bin/python -m mypy orchestration
+	@$(DAGSTER_VENV)/bin/python -m mypy --cache-dir .mypy_cache/dagster orchestration
 	@$(DAGSTER_VENV)/bin/python -m pytest tests/orchestration $(ARGS)
 
 .PHONY: test-clocks
@@ -194,7 +194,7 @@ lint: $(DEVELOPMENT) ## ruff, mypy, import-linter and sqlfluff
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
-	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
+	@$(BIN)/sqlfluff lint --processes $(WORKERS) --disable-progress-bar dbt_project/models dbt_project/tests
 
 .PHONY: format
 format: $(DEVELOPMENT) ## let ruff format the code

@@ -84,10 +84,16 @@ def test_each_role_does_its_part_and_no_more(granted: Project) -> None:
     assert not may(reader, "create table kalshi.mine ()")
 
 
+@pytest.mark.one_server
 def test_one_user_with_both_roles_runs_the_job(granted: Project, tmp_path: Path) -> None:
-    job = as_user(granted, "does_both")
+    """What the user makes later can be read too: partitions of other months, tables made anew."""
+    job, reader = as_user(granted, "does_both"), as_user(granted, "reads_only")
 
     job.must("run", "--since", "1h")
+    before = partitions(granted)
+    job.must("load", "--since", "70d", "--interval", "1440", "--status", "all")
+    granted.query("drop table kalshi.rejects")
+    job.must("dbt", "run", "--full-refresh")
     job.must("run")
     job.must("check")
     job.must("status")
@@ -96,6 +102,10 @@ def test_one_user_with_both_roles_runs_the_job(granted: Project, tmp_path: Path)
     job.must("export", "--to", str(tmp_path / "export"))
     job.must("backup", str(tmp_path / "backup"))
 
+    new = partitions(granted) - before
+    assert new
+    for table in (*new, "kalshi.candles", "kalshi.rejects"):
+        assert may(reader, f"select from {table}"), table
     owners = granted.query(
         "select schemaname, array_agg(distinct tableowner::text) from pg_tables "
         "where schemaname like 'kalshi%' group by 1 order by 1"
@@ -105,22 +115,6 @@ def test_one_user_with_both_roles_runs_the_job(granted: Project, tmp_path: Path)
         ("kalshi_ops", ["kalshi_loader"]),
         ("kalshi_raw", ["kalshi_loader"]),
     ]
-
-
-def test_what_is_made_later_can_be_read_too(granted: Project) -> None:
-    """A partition of another month, tables made anew, all by a user with the roles."""
-    job, reader = as_user(granted, "does_both"), as_user(granted, "reads_only")
-    job.must("run", "--since", "1h")
-    before = partitions(granted)
-    job.must("load", "--since", "70d", "--interval", "1440", "--status", "all")
-    job.must("transform", "--full-refresh")
-    granted.query("drop table kalshi.rejects")
-    job.must("transform")
-
-    new = partitions(granted) - before
-    assert new
-    for table in (*new, "kalshi.candles", "kalshi.rejects"):
-        assert may(reader, f"select from {table}"), table
 
 
 def partitions(project: Project) -> set[str]:
@@ -137,7 +131,8 @@ def test_a_warehouse_that_is_in_use_can_be_granted(project: Project, users: None
     project.query("grant kalshi_loader, kalshi_transformer to does_both")
 
     as_user(project, "does_both").must("run")
-    project.must("run")
+    project.must("load")
+    project.must("dbt", "run", "-s", "+candles")
     project.must("grant")
 
 
@@ -154,11 +149,13 @@ def test_roles_of_one_database_change_nothing_in_another(
 ) -> None:
     """Roles belong to the whole server."""
     with empty_project(server_url, simulator, granted.work) as other:
-        other.must("run", "--since", "1h")
+        other.must("load", "--since", "1h")
+        other.must("dbt", "run", "-s", "+candles")
 
         assert other.query(
-            "select tableowner from pg_tables where schemaname = 'kalshi_ops' limit 1"
-        ) == [("kalshi",)]
+            "select distinct schemaname, tableowner from pg_tables "
+            "where schemaname like 'kalshi%' order by 1"
+        ) == [(schema, "kalshi") for schema in ("kalshi", "kalshi_ops", "kalshi_raw")]
 
 
 def test_a_user_without_a_role_is_told_in_one_line(granted: Project) -> None:

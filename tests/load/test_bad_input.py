@@ -17,9 +17,9 @@ FEW_TRIES = {"SOURCES__KALSHI__ATTEMPTS": "2", "SOURCES__KALSHI__TIMEOUT": "0.3"
 
 
 @pytest.fixture
-def project(project_with_tables: Project) -> Project:
+def project(raw_project: Project) -> Project:
     """Quicker to load into than one without tables, and no different."""
-    return project_with_tables
+    return raw_project
 
 
 @pytest.fixture

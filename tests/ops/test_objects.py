@@ -29,9 +29,9 @@ def small_exchange(clock: Clock, events: int = 20) -> Exchange:
 
 
 @pytest.fixture
-def project(project_with_tables: Project) -> Project:
+def project(raw_project: Project) -> Project:
     """Quicker to load into than one without tables, and no different."""
-    return project_with_tables
+    return raw_project
 
 
 @pytest.fixture

@@ -37,9 +37,11 @@ from dbt_common.events.event_manager import EventManager
 
 from kalshi_elt.base.paths import PROJECT_ROOT
 
-KEPT_FOR = ("build", "run", "test", "freshness")
-"""Commands that take the parsed project of this process; others parse it, and write what they
-do."""
+BUILDS = ("build", "run", "test", "freshness")
+"""Commands that write no file about what they did."""
+
+KEPT_FOR = (*BUILDS, "generate")
+"""Commands that take the parsed project of this process; others parse it."""
 
 NOWHERE = {
     "PGHOST": "nowhere",
@@ -125,9 +127,9 @@ def _keep_the_parsed_project() -> None:
         is_ours = Path(config.project_root) == PROJECT_ROOT and not config.cli_vars
         if flags.WHICH in KEPT_FOR and is_ours:
             context.obj["manifest"] = parsed().of_database(config.credentials.database)
-            if "DBT_WRITE_JSON" not in os.environ:
-                for name in ("write_json", "WRITE_JSON"):
-                    object.__setattr__(flags, name, False)
+            writes = flags.WHICH not in BUILDS or "DBT_WRITE_JSON" in os.environ
+            for name in ("write_json", "WRITE_JSON"):
+                object.__setattr__(flags, name, writes)
         set_up_manifest(context, write, write_perf_info)
 
     parsed()

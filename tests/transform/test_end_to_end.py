@@ -114,37 +114,38 @@ def test_candles_are_those_of_the_last_24_hours_and_equal_what_the_api_answered(
     ) == [(True, 10)]
 
 
+@pytest.mark.one_server
 def test_a_second_run_adds_nothing_twice(project: Project) -> None:
     now = datetime.now(UTC)
     since, until = ((now - timedelta(hours=hours)).isoformat() for hours in (3, 1))
     project.must("load", "--since", since, "--until", until)
-    project.must("transform")
+    _build_candles(project)
     before = _typed_rows(project)
 
     project.must("load", "--since", since, "--until", until)
-    project.must("transform")
+    _build_candles(project)
 
     assert _typed_rows(project) == before
     for table, rows in (("events", 1), ("markets", 10), ("candlesticks", 10)):
         assert project.query(f"select count(*) from kalshi_raw.{table}") == [(rows,)]
 
 
-@pytest.mark.parametrize("selection", ["events", "markets", "candles"])
-def test_a_full_refresh_of_one_table_keeps_rows_and_keys_of_all(
-    typed_project: Project, selection: str
-) -> None:
+@pytest.mark.one_server
+def test_a_full_refresh_of_one_table_keeps_rows_and_keys_of_all(typed_project: Project) -> None:
     rows, keys = _typed_rows(typed_project), _keys(typed_project)
 
-    typed_project.must("dbt", "run", "--full-refresh", "-s", selection)
-    typed_project.must("transform")
+    for selection in ("events", "markets", "candles"):
+        typed_project.must("dbt", "run", "--full-refresh", "-s", selection)
 
+        assert (_typed_rows(typed_project), _keys(typed_project)) == (rows, keys), selection
+    typed_project.must("transform")
     assert (_typed_rows(typed_project), _keys(typed_project)) == (rows, keys)
 
 
 def test_a_full_refresh_removes_what_raw_no_longer_holds(typed_project: Project) -> None:
     typed_project.query("delete from kalshi_raw.markets where market_ticker = %s", f"{SEED}-GNEWS")
 
-    typed_project.must("transform", "--full-refresh")
+    _build_candles(typed_project, "--full-refresh")
 
     assert typed_project.query("select count(*) from kalshi.markets") == [(9,)]
     assert typed_project.query(
@@ -160,11 +161,12 @@ def test_removing_an_event_removes_its_markets_and_candles(typed_project: Projec
 
 
 @pytest.mark.clock
+@pytest.mark.one_server
 def test_all_intervals_and_the_whole_life_of_a_market(project: Project) -> None:
     # of one market, as its life grows longer with every day that the test is run later
     intervals = ("--interval", "60", "--interval", "1440")
     project.must("load", "--market", f"{SEED}-GNEWS", *intervals, "--since", "open")
-    project.must("transform")
+    _build_candles(project)
 
     rows = project.query(
         "select interval_min, min(end_ts)::text, max(end_ts) > now() - interval '3 days' "
@@ -175,17 +177,19 @@ def test_all_intervals_and_the_whole_life_of_a_market(project: Project) -> None:
     assert rows == [(60, "2025-05-10 15:00:00+00", True), (1440, "2025-05-11 04:00:00+00", True)]
 
 
+@pytest.mark.one_server
 def test_a_failing_dbt_test_ends_transform_with_status_1_and_its_name(
     typed_project: Project,
 ) -> None:
     typed_project.query("update kalshi.markets set last_price_dollars = 1.5")
 
-    result = typed_project.run("transform")
+    result = typed_project.run("transform", "-s", "markets")
 
     assert result.status == 1
     assert "markets_prices_between_zero_and_one" in result.last_line
 
 
+@pytest.mark.one_server
 def test_transform_before_the_first_load_says_so(project: Project) -> None:
     result = project.run("transform")
 
@@ -193,6 +197,7 @@ def test_transform_before_the_first_load_says_so(project: Project) -> None:
     assert "run `make load`" in result.last_line
 
 
+@pytest.mark.one_server
 def test_an_older_answer_that_lands_later_overwrites_nothing(typed_project: Project) -> None:
     before = _typed_rows(typed_project)
     typed_project.query(
@@ -207,11 +212,12 @@ def test_an_older_answer_that_lands_later_overwrites_nothing(typed_project: Proj
         """
     )
 
-    typed_project.must("transform")
+    _build_candles(typed_project)
 
     assert _typed_rows(typed_project) == before
 
 
+@pytest.mark.one_server
 def test_docs_are_one_html_file_with_every_column_described(loaded_project: Project) -> None:
     result = loaded_project.must("docs")
 
@@ -226,6 +232,17 @@ def test_status_shows_rows_and_age(loaded_project: Project) -> None:
 
     assert "kalshi.markets                     10 rows" in out
     assert "min ago" in out
+
+
+def test_the_models_unit_tests_pass(loaded_project: Project) -> None:
+    done = loaded_project.must("dbt", "test", "-s", "test_type:unit").out
+
+    assert "PASS=0" not in done and "Completed successfully" in done
+
+
+def _build_candles(project: Project, *arguments: str) -> None:
+    """All that these tests compare."""
+    project.must("dbt", "run", "-s", "+candles", *arguments)
 
 
 def _typed_rows(project: Project) -> dict[str, list[tuple[object, ...]]]:

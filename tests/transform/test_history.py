@@ -1,11 +1,13 @@
 """The history of markets: every change of state, also where answers land late, and settlements."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, copied
 from tests.support.landing import START, Landing, Window, candle, event, land, market
 
 STATES: list[tuple[int, dict[str, Any]]] = [
@@ -18,30 +20,50 @@ STATES: list[tuple[int, dict[str, Any]]] = [
 EXPECTED = [(0, 2, "0.1", "active"), (2, 3, "0.2", "active"), (3, 4, "0.1", "active")]
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (1, 3, 0, 4, 2)])
-def test_each_change_is_a_row_whatever_the_order_of_landing(
-    project: Project, order: tuple[int, ...]
-) -> None:
-    assert order in permutations(range(5))
+@pytest.fixture
+def project(raw_project: Project) -> Project:
+    """A warehouse whose raw tables are empty."""
+    return raw_project
+
+
+def test_each_change_is_a_row_whatever_the_order_of_landing(project: Project) -> None:
+    """A market for each order in which its five answers can land, all in five builds."""
+    orders = {f"M{number}": order for number, order in enumerate(permutations(range(5)))}
     land(project, Landing(events=[event()]))
-    for index in order:
-        minute, fields = STATES[index]
-        land(project, Landing(minute=minute, markets=[market(**fields)]))
+    for step in range(5):
+        land(
+            project,
+            *(
+                Landing(
+                    minute=minute,
+                    markets=[
+                        market(ticker, **fields)
+                        for ticker, order in orders.items()
+                        if order[step] == index
+                    ],
+                )
+                for index, (minute, fields) in enumerate(STATES)
+            ),
+        )
         project.must("dbt", "run", "-s", "+market_history")
 
     found = project.query(
-        "select (extract(epoch from valid_from) - %s) / 60, "
+        "select market_ticker, (extract(epoch from valid_from) - %s) / 60, "
         "(extract(epoch from valid_to) - %s) / 60, trim_scale(yes_bid_dollars)::text, status "
-        "from kalshi.market_history order by valid_from",
+        "from kalshi.market_history order by market_ticker, valid_from",
         START.timestamp(),
         START.timestamp(),
     )
-    assert [tuple(row) for row in found] == [*EXPECTED, (4, None, "0.1", "closed")]
-    before = project.query("select to_jsonb(h) from kalshi.market_history h order by valid_from")
+    history: dict[str, list[Any]] = {ticker: [] for ticker in orders}
+    for ticker, *row in found:
+        history[ticker].append(tuple(row))
+    expected = [*EXPECTED, (4, None, "0.1", "closed")]
+    assert {orders[ticker]: rows for ticker, rows in history.items() if rows != expected} == {}
+
+    rows = "select to_jsonb(h) from kalshi.market_history h order by market_ticker, valid_from"
+    before = project.query(rows)
     project.must("dbt", "run", "--full-refresh", "-s", "market_history")
-    assert before == project.query(
-        "select to_jsonb(h) from kalshi.market_history h order by valid_from"
-    )
+    assert before == project.query(rows)
 
 
 def test_a_market_that_waited_for_its_event_has_its_whole_history(project: Project) -> None:
@@ -50,11 +72,11 @@ def test_a_market_that_waited_for_its_event_has_its_whole_history(project: Proje
         Landing(minute=0, markets=[market()]),
         Landing(minute=1, markets=[market(status="closed")]),
     )
-    project.must("transform")
+    project.must("dbt", "run", "-s", "+market_history")
     assert project.query("select count(*) from kalshi.market_history") == [(0,)]
 
     land(project, Landing(minute=2, events=[event()]))
-    project.must("transform")
+    project.must("dbt", "run", "-s", "+market_history")
 
     assert project.query("select status, is_current from kalshi.market_history order by 1") == [
         ("active", False),
@@ -73,54 +95,72 @@ SETTLED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("answers", "candles", "open_interest", "last_candle"),
-    [
-        pytest.param([], [], None, None, id="never seen before, no candle"),
-        pytest.param([], [candle(2), candle(6)], 10, 2, id="never seen before: the last candle"),
-        pytest.param([(4, market(open_interest_fp="18.00"))], [], 18, None, id="the last state"),
-        pytest.param(
-            [(1, market(open_interest_fp="3.00")), (4, market(open_interest_fp="18.00"))],
-            [candle(3)],
-            18,
-            3,
-            id="a state newer than the last candle",
-        ),
-        pytest.param(
-            [(1, market(open_interest_fp="18.00"))],
-            [candle(3), candle(5, open_interest_fp="21.00"), candle(6)],
-            21,
-            5,
-            id="a candle newer than the last state",
-        ),
-        pytest.param(
-            [(1, market()), (8, market(**{**SETTLED, "open_interest_fp": "23.00"}))],
-            [candle(5)],
-            23,
-            5,
-            id="right after settlement it is still told",
-        ),
-    ],
-)
+@dataclass(frozen=True)
+class Settlement:
+    """What landed of a market before it settled, and what its settlement shows."""
+
+    case: str
+    answers: Sequence[tuple[int, dict[str, Any]]]
+    candles: Sequence[dict[str, Any]]
+    open_interest: int | None
+    last_candle: int | None
+
+
+SETTLEMENTS = [
+    Settlement("never seen before, no candle", [], [], None, None),
+    Settlement("never seen before: the last candle", [], [candle(2), candle(6)], 10, 2),
+    Settlement("the last state", [(4, {"open_interest_fp": "18.00"})], [], 18, None),
+    Settlement(
+        "a state newer than the last candle",
+        [(1, {"open_interest_fp": "3.00"}), (4, {"open_interest_fp": "18.00"})],
+        [candle(3)],
+        *(18, 3),
+    ),
+    Settlement(
+        "a candle newer than the last state",
+        [(1, {"open_interest_fp": "18.00"})],
+        [candle(3), candle(5, open_interest_fp="21.00"), candle(6)],
+        *(21, 5),
+    ),
+    Settlement(
+        "right after settlement it is still told",
+        [(1, {}), (8, {**SETTLED, "open_interest_fp": "23.00"})],
+        [candle(5)],
+        *(23, 5),
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def settled(raw_template: Project) -> Iterator[Project]:
+    """A market for each of them, its ticker that of the case, in one build."""
+    with copied(raw_template) as project:
+        land(project, Landing(events=[event()]))
+        for each in SETTLEMENTS:
+            land(
+                project,
+                *(
+                    Landing(minute=minute, markets=[market(each.case, **fields)])
+                    for minute, fields in each.answers
+                ),
+                Landing(
+                    minute=9,
+                    markets=[market(each.case, **SETTLED)],
+                    windows=[Window(each.case, each.candles)],
+                ),
+            )
+        project.must("dbt", "run", "-s", "+settlements")
+        yield project
+
+
+@pytest.mark.parametrize("settlement", SETTLEMENTS, ids=lambda settlement: settlement.case)
 def test_a_settlement_shows_how_the_market_stood_before(
-    project: Project,
-    answers: list[tuple[int, dict[str, Any]]],
-    candles: list[dict[str, Any]],
-    open_interest: int | None,
-    last_candle: int | None,
+    settled: Project, settlement: Settlement
 ) -> None:
-    land(
-        project,
-        Landing(events=[event()]),
-        *(Landing(minute=minute, markets=[answer]) for minute, answer in answers),
-        Landing(minute=9, markets=[market(**SETTLED)], windows=[Window("M", candles)]),
-    )
-
-    project.must("dbt", "run", "-s", "+settlements")
-
-    assert project.query(
+    assert settled.query(
         "select result, settlement_value_dollars::int, last_price_dollars::text, volume_fp::text, "
         "open_interest_fp::int, (extract(epoch from last_candle_end_ts) - %s)::int / 60 "
-        "from kalshi.settlements",
+        "from kalshi.settlements where market_ticker = %s",
         START.timestamp(),
-    ) == [("yes", 1, "0.990000", "25.00", open_interest, last_candle)]
+        settlement.case,
+    ) == [("yes", 1, "0.990000", "25.00", settlement.open_interest, settlement.last_candle)]

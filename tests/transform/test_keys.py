@@ -8,14 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 import pytest
 
 from kalshi_elt.base.paths import PROJECT_ROOT
-from simulator import Simulator
-from tests.conftest import Project, copied, empty_project
+from kalshi_elt.transform.build import WITHOUT_UNIT_TESTS
+from tests.conftest import Project, copied
 from tests.support.landing import Landing, Window, candle, event, land, market
 from tests.support.tables import KEYED_TABLES, NEVER_FILLED, typed_rows
 
@@ -63,9 +62,9 @@ MORE_ROWS = Landing(
 
 
 @pytest.fixture(scope="module")
-def template(server_url: str, simulator: Simulator, dbt_work: Path) -> Iterator[Project]:
+def template(raw_template: Project) -> Iterator[Project]:
     """A warehouse after the first build."""
-    with empty_project(server_url, simulator, dbt_work) as project:
+    with copied(raw_template) as project:
         land(project, ROWS)
         project.must("dbt", "run")
         yield project
@@ -105,23 +104,24 @@ def test_first_and_incremental_builds_and_full_refreshes_keep_keys_and_rows(
     _assert_keys(built)
 
     land(built, MORE_ROWS)
-    built.must("dbt", "build")
+    built.must("dbt", "run")
     _assert_keys(built)
     rows = typed_rows(built)
     assert all(rows[table] for table in KEYED_TABLES if table not in NEVER_FILLED)
 
     for arguments in (
-        ("build", "--full-refresh"),
+        ("build", *WITHOUT_UNIT_TESTS, "--full-refresh"),
         ("run", "--full-refresh", "-s", "events"),
         ("run", "--full-refresh", "-s", "markets"),
         ("run", "--full-refresh", "-s", "candles", "market_history"),
-        ("build",),
+        ("run",),
     ):
         built.must("dbt", *arguments)
         _assert_keys(built)
         assert typed_rows(built) == rows, arguments
 
 
+@pytest.mark.one_server
 def test_a_failed_run_changes_nothing_and_the_next_one_types_what_it_missed(
     built: Project,
 ) -> None:
@@ -140,6 +140,7 @@ def test_a_failed_run_changes_nothing_and_the_next_one_types_what_it_missed(
     assert typed_rows(built) == rows
 
 
+@pytest.mark.one_server
 def test_a_killed_run_leaves_keys_and_the_next_one_ends_it(built: Project) -> None:
     land(built, MORE_ROWS)
     before = typed_rows(built)
@@ -179,6 +180,7 @@ def test_a_killed_run_leaves_keys_and_the_next_one_ends_it(built: Project) -> No
     assert typed_rows(built) == rows
 
 
+@pytest.mark.one_server
 def test_readers_find_every_table_with_its_rows_while_it_is_rebuilt(built: Project) -> None:
     stop = threading.Event()
     missing: list[str] = []
@@ -205,7 +207,7 @@ def test_readers_find_every_table_with_its_rows_while_it_is_rebuilt(built: Proje
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        built.must("dbt", "build", "--full-refresh")
+        built.must("dbt", "run", "--full-refresh")
     finally:
         stop.set()
         reader.join()
