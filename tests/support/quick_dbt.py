@@ -129,8 +129,9 @@ def _keep_the_parsed_project() -> None:
         is_ours = Path(config.project_root) == PROJECT_ROOT and not config.cli_vars
         if flags.WHICH in KEPT_FOR and is_ours:
             context.obj["manifest"] = parsed().of_database(config.credentials.database)
+            writes = flags.WHICH not in BUILDS or "DBT_WRITE_JSON" in os.environ
             for name in ("write_json", "WRITE_JSON"):
-                object.__setattr__(flags, name, flags.WHICH not in BUILDS)
+                object.__setattr__(flags, name, writes)
         set_up_manifest(context, write, write_perf_info)
 
     parsed()
