@@ -68,8 +68,8 @@ def install() -> None:
     _keep_macros()
     _keep_connections()
     _keep_the_parsed_project()
-    # what is here now stays, and a build makes 50,000 objects that stay as long as it lasts: to look
-    # for garbage among them takes a fifth of its time
+    # what is here now stays, and a build makes 50,000 objects that stay as long as it lasts: to
+    # look for garbage among them takes a fifth of its time
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
