@@ -5,7 +5,7 @@ tenth of that runs our macros. It is spent on events that nobody reads (a fifth)
 namespace made twice for each node (a fifth), on Jinja's modules made anew at each call of a macro
 (a tenth), on parsing, and on writing `manifest.json` twice and the graph (a quarter). Without these
 it takes 0.8 s. What dbt sends to the warehouse stays the same, byte by byte but for its order:
-`tests/test_quick_dbt.py` compares it with that of a dbt that is as it was installed.
+`tests/support/test_quick_dbt.py` compares it with that of a dbt that is as it was installed.
 """
 
 import fcntl
