@@ -21,10 +21,18 @@ from bench.scale import exponent
 from bench.server import BenchServer, Stats
 from kalshi_elt.cli.main import main as elt
 from tests.conftest import Project
+from tests.support import quick_dbt
 
 SIZE = Size(markets=200, events=20, series=7, all_series=30, candles_a_day=60)
 NOW = int(time.time()) // MINUTE * MINUTE
 DAY = 24 * 60 * MINUTE
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dbt in this process as quick as in other tests; benchmarks read what it writes of a run."""
+    quick_dbt.install()
+    monkeypatch.setenv("DBT_WRITE_JSON", "true")
 
 
 @pytest.fixture(scope="module")
@@ -199,11 +207,13 @@ def test_landing_runs() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_transform_runs() -> None:
     assert verdicts("transform", "--candles", "6000", "--rounds", "1") == ["transform"]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_transform_of_an_increment_runs() -> None:
     options = ("--rounds", "1", "--increment", "600", "--big", "20000")
     assert verdicts("transform", "--candles", "6000", *options) == [
@@ -212,6 +222,7 @@ def test_transform_of_an_increment_runs() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_day_runs() -> None:
     with patch("bench.workspace.run_pipeline", in_this_process):
         found = verdicts("day", "--part", "0.0005")
@@ -238,6 +249,7 @@ def test_scale_fits_what_it_measured() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_quiet_runs() -> None:
     with patch("bench.workspace.run_pipeline", in_this_process):
         found = verdicts("quiet", "--part", "0.0005", "--rounds", "1", "--big", "6000")

@@ -382,12 +382,14 @@ def test_an_export_that_is_killed_in_the_middle_goes_on(typed: Project, tmp_path
         typed.query(
             "insert into kalshi.candles select (jsonb_populate_record(c, jsonb_build_object("
             "'end_ts', '2026-11-01'::timestamptz + interval '1 day' * %s + interval '1 s' * n"
-            "))).* from kalshi.candles c, generate_series(1, 10000) n "
+            "))).* from kalshi.candles c, generate_series(1, 300) n "
             "where interval_min = 60 and end_ts < '2026-11-02'",
             day,
         )
     command = ("export", "--to", str(tmp_path))
-    run = start_command(command, {"DATABASE_URL": typed.database_url})
+    # each row by itself, so that a file takes long
+    slow = {"kalshi_elt.publish.export.files.CHUNK_BYTES": 1}
+    run = start_command(command, {"DATABASE_URL": typed.database_url}, patches=slow)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.rglob("part-0.parquet"))) < 3:
         assert run.is_alive() and time.monotonic() < deadline
