@@ -21,7 +21,7 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: help
 help: ## list the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ARGS="..." passes arguments on, as in: make load ARGS="--event KXPRESPERSON-28 --since 7d"'
 	@echo '  DATABASE_URL=postgresql://... uses that server instead of the embedded one in $(PGDATA_DIR)/'
