@@ -29,7 +29,7 @@ from kalshi_elt.load.landing.source import (
 )
 from tests.conftest import Project
 from tests.support.copy_reader import read_rows
-from tests.support.landing import Landing, land
+from tests.support.landing import Landing, land, land_through_dlt
 
 FETCHED = datetime(2026, 11, 22, 14, 30, 35, 123_456, tzinfo=UTC)
 LOAD = "1795357835.7"
@@ -227,7 +227,7 @@ def test_a_load_of_several_files_has_every_row_once(
 ) -> None:
     monkeypatch.setattr("kalshi_elt.load.landing.source.FILE_BYTES", 1)
 
-    land(project, Landing(markets=[{"ticker": f"M{number}"} for number in range(rows)]))
+    land_through_dlt(project, Landing(markets=[{"ticker": f"M{number}"} for number in range(rows)]))
 
     assert project.query("select market_ticker from kalshi_raw.markets order by 1") == [
         (f"M{number}",) for number in range(rows)
@@ -267,12 +267,12 @@ def test_a_package_that_an_earlier_version_left_pending_lands(
         patch("dlt.pipeline.pipeline.Pipeline.load", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
-        land(project, Landing(markets=[{"ticker": "OLD", "title": 'a "b"'}]))
+        land_through_dlt(project, Landing(markets=[{"ticker": "OLD", "title": 'a "b"'}]))
     (pending,) = project.warehouse().work_folder.rglob("new_jobs/markets.*")
     assert pending.suffix == ".csv"
 
     assert Lander(project.warehouse()).recover() == 1
-    land(project, Landing(markets=[{"ticker": "NEW"}]))
+    land_through_dlt(project, Landing(markets=[{"ticker": "NEW"}]))
 
     assert project.query(
         "select market_ticker, payload ->> 'title' from kalshi_raw.markets order by 1"
@@ -285,7 +285,7 @@ def test_the_files_of_a_package_are_named_for_what_they_are(project: Project) ->
         patch("dlt.pipeline.pipeline.Pipeline.load", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
-        land(project, Landing(markets=[{"ticker": "M"}]))
+        land_through_dlt(project, Landing(markets=[{"ticker": "M"}]))
 
     (pending,) = project.warehouse().work_folder.rglob("new_jobs/markets.*")
     assert pending.suffix == ".pgcopy"

@@ -317,7 +317,7 @@ def test_a_folder_with_something_else_is_refused(loaded_project: Project, tmp_pa
 def test_a_manifest_of_others_is_refused(tmp_path: Path, manifest: str) -> None:
     (tmp_path / MANIFEST).write_text(manifest)
 
-    with pytest.raises(UsageError, match="none of ours"), open_folder(tmp_path):
+    with pytest.raises(UsageError, match="is not ours"), open_folder(tmp_path):
         pass
 
     assert (tmp_path / MANIFEST).read_text() == manifest
