@@ -41,11 +41,11 @@ LONGEST_LIFE = 1.6
 DLT_TABLES = {"_dlt_loads", "_dlt_pipeline_state", "_dlt_version"}
 NOT_COMPARED = ("fetched_at", "created_at", "updated_at")
 
-SMALL_PACKAGES = {"kalshi_elt.load.crawl.OBJECTS_PER_PACKAGE": 60}
+SMALL_PACKAGES = {"kalshi_elt.load.crawl.OBJECTS_PER_PACKAGE": 30}
 
 
 def wanted() -> list[str]:
-    """Many small requests of every kind: 2 intervals, both tiers, 190 markets."""
+    """Many small requests of every kind: 2 intervals, both tiers, 90 markets."""
     start, end = (
         time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
         for moment in (FROZEN - 2 * DAY, FROZEN)
@@ -117,7 +117,7 @@ def environment(project: Project, folder: Path) -> dict[str, str]:
         "DATABASE_URL": project.database_url,
         "KALSHI_API_URL": project.simulator.url,
         "DLT_DATA_DIR": str(folder / "dlt"),
-        "SOURCES__KALSHI__RATE": "40",
+        "SOURCES__KALSHI__RATE": "25",
         "SOURCES__KALSHI__REQUESTS_PER_PACKAGE": "4",
         "SOURCES__KALSHI__SECONDS_PER_PACKAGE": "0",
     }
@@ -126,7 +126,7 @@ def environment(project: Project, folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def frozen() -> Iterator[Simulator]:
     exchange = Exchange.generate(
-        events=20, markets_per_event=9, multivariate=3, pace="quiet", clock=lambda: FROZEN
+        events=10, markets_per_event=9, multivariate=3, pace="quiet", clock=lambda: FROZEN
     )
     with Simulator(exchange) as simulator:
         yield simulator
@@ -158,8 +158,8 @@ def undisturbed(
     with empty_project(server.start(), frozen, dbt_work) as project:
         Loader(project, tmp_path_factory.mktemp("peace")).finish()
         rows = typed_rows(project)
-    assert len(rows["events"]) == 20
-    assert len(rows["markets"]) == 180
+    assert len(rows["events"]) == 10
+    assert len(rows["markets"]) == 90
     assert len(rows["candles"]) > 2_000
     return rows
 
