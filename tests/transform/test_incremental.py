@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -141,8 +142,9 @@ def _sorted_rows(project: Project) -> Rows:
 
 def _assert_equal(rows: Rows, others: Rows) -> None:
     for table in KEYED_TABLES:
-        assert [row for row in rows[table] if row not in others[table]] == [], table
-        assert [row for row in others[table] if row not in rows[table]] == [], table
+        ours, theirs = (Counter(map(str, each[table])) for each in (rows, others))
+        assert list(ours - theirs) == [], table
+        assert list(theirs - ours) == [], table
 
 
 def _landings(chance: random.Random, universe: str) -> list[Landing]:
