@@ -67,7 +67,7 @@ MOMENTS = (
     Moment("a year ends", "2026-12-31T23:58:00Z", "Asia/Kathmandu"),
     Moment("a leap day", "2028-02-29T12:00:00Z", "America/New_York"),
 )
-"""After 2026-11-01, when what tests land themselves (tests/landing.py) happens."""
+"""After 2026-11-01, when what tests land themselves (tests/support/landing.py) happens."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
